@@ -1,0 +1,147 @@
+/**
+ * gopool: a pool of worker threads whose tasks cannot take the process down by a panic.
+ *
+ * Invariants
+ * - Every task that was accepted runs exactly once; tasks start in the order of submission.
+ * - At most `cap` workers exist. Idle workers park on a LIFO stack, the warmest on top, and end
+ *   when they have been idle for `idle_timeout_ms`.
+ * - A panic ends its task, never its worker: deferred calls run last-in first-out, each exactly
+ *   once, then the pool's panic handler is told.
+ *
+ * Threads: every call may be made on any thread at any time, unless it says otherwise. None is
+ * async-signal-safe. Tasks run with all asynchronous signals blocked.
+ * Errors: 0 or a negative errno value.
+ */
+#ifndef GOPOOL_GOPOOL_H
+#define GOPOOL_GOPOOL_H
+
+#include <gopool/panic.h>
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct gopool;
+
+/** What a task runs. */
+typedef void gopool_fn(void *arg);
+
+/**
+ * Called on the worker after a task has panicked and its deferred calls have run.
+ *
+ * A panic inside the handler is contained and logged.
+ *
+ * @param panic  borrowed until the call returns
+ * @param arg    options.panic_handler_arg
+ */
+typedef void gopool_panic_fn(const struct gopool_panic *panic, void *arg);
+
+/** Zero is the default of every field. */
+struct gopool_options {
+    const char *name;      /**< prefix of the threads' names, up to 10 bytes; NULL: "gopool" */
+    uint32_t cap;          /**< most workers at a time; 0: 10 x CPUs allowed + 64 */
+    uint32_t idle_timeout_ms;             /**< a worker idle for so long ends; 0: 10,000 ms */
+    bool disable_batch_scheduling;        /**< false: workers ask for SCHED_BATCH, see sched(7) */
+    gopool_panic_fn *panic_handler;       /**< NULL: one line on stderr */
+    void *panic_handler_arg;              /**< handed to panic_handler */
+    uint32_t reserved[4];                 /**< must be zero */
+};
+
+/**
+ * A task that lives in the caller's object, so that submitting cannot fail for memory.
+ *
+ * The fields belong to gopool from gopool_submit() until fn starts; the caller must keep the
+ * object alive and unchanged as long. fn may free it or submit it again.
+ */
+struct gopool_task {
+    struct gopool_task *next; /**< gopool's; also links a batch for gopool_submit_batch() */
+    gopool_fn *fn;            /**< what to run */
+    void *arg;                /**< handed to fn */
+};
+
+/**
+ * Creates a pool. No thread is started before the first task.
+ *
+ * @param options  borrowed; NULL: all defaults
+ * @param out      the pool, NULL on failure
+ * @return 0; -EINVAL when a reserved field is set; -ENOMEM
+ *
+ * Memory: the caller owns the pool and destroys it with gopool_destroy().
+ */
+GOPOOL_API GOPOOL_MUST_CHECK int gopool_create(const struct gopool_options *options,
+                                               struct gopool **out);
+
+/**
+ * Stops the pool: refuses new tasks, runs those already accepted, ends and joins every worker.
+ *
+ * @return 0; -EDEADLK on a worker of this pool. Calling it again returns 0 at once or waits for
+ *         the call in progress.
+ *
+ * Thread: not a worker of this pool.
+ */
+GOPOOL_API GOPOOL_MUST_CHECK int gopool_stop(struct gopool *pool);
+
+/**
+ * Stops the pool if that has not been done, and frees it.
+ *
+ * @param pool  NULL does nothing
+ *
+ * Thread: not a worker of this pool; nobody else may use the pool any more.
+ * Memory: the pool is gone when the call returns.
+ */
+GOPOOL_API void gopool_destroy(struct gopool *pool);
+
+/**
+ * Runs fn(arg) on a worker.
+ *
+ * @return 0; -EINVAL when fn is NULL; -ENOMEM; -ESHUTDOWN after gopool_stop(); -EAGAIN when no
+ *         worker exists and none can be started. On failure fn is not called.
+ *
+ * Memory: arg is handed through untouched.
+ */
+GOPOOL_API GOPOOL_MUST_CHECK int gopool_go(struct gopool *pool, gopool_fn *fn, void *arg);
+
+/**
+ * Runs an embedded task on a worker.
+ *
+ * @param task  fn and arg filled in
+ * @return 0; -EINVAL when task->fn is NULL; -ESHUTDOWN after gopool_stop(); -EAGAIN when no
+ *         worker exists and none can be started. On failure the task stays the caller's.
+ *
+ * Memory: lends the task to gopool until its fn starts.
+ */
+GOPOOL_API GOPOOL_MUST_CHECK int gopool_submit(struct gopool *pool, struct gopool_task *task);
+
+/**
+ * Runs a list of embedded tasks, in order, with one lock and at most one wake-up.
+ *
+ * @param first  tasks linked by next, the last one's next NULL; NULL does nothing
+ * @return as gopool_submit(); on failure none of the tasks was accepted
+ *
+ * Memory: lends the tasks to gopool until their fn start.
+ */
+GOPOOL_API GOPOOL_MUST_CHECK int gopool_submit_batch(struct gopool *pool,
+                                                     struct gopool_task *first);
+
+/** Figures of a pool. Taken under the pool's lock, so they fit together. */
+struct gopool_stats {
+    uint32_t workers;         /**< threads that exist */
+    uint32_t idle_workers;    /**< of those, parked */
+    uint64_t submitted_count; /**< tasks accepted since the start */
+    uint64_t finished_count;  /**< tasks that have ended, by a panic or not */
+    uint64_t panic_count;     /**< tasks that ended by a panic */
+    size_t queued;            /**< tasks waiting for a worker */
+};
+
+/** Reads the figures of a pool. */
+GOPOOL_API void gopool_stats_read(struct gopool *pool, struct gopool_stats *out);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,87 @@
+/**
+ * Explicit panics: leave a task from any depth, run what was deferred, keep the thread.
+ *
+ * A panic may be raised inside a task of a gopool and inside gopool_try(), on any thread. Raised
+ * anywhere else, it prints one line and ends the process with abort(3): there is nobody to return
+ * to. C++ objects between the panic and the boundary are not destroyed; see README.
+ *
+ * Deferred calls: a frame that owns something registers its release with gopool_defer() and runs
+ * it by gopool_undefer() when it leaves by itself. The struct lives in the caller's frame.
+ *
+ * Threads: every call acts on the calling thread.
+ */
+#ifndef GOPOOL_PANIC_H
+#define GOPOOL_PANIC_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define GOPOOL_API        __attribute__((visibility("default")))
+#define GOPOOL_MUST_CHECK __attribute__((warn_unused_result))
+
+/** Most bytes of a panic's message, the terminating NUL included; longer ones are cut. */
+#define GOPOOL_PANIC_MESSAGE_BYTES 256
+
+/** What is known about a panic. */
+struct gopool_panic {
+    char message[GOPOOL_PANIC_MESSAGE_BYTES]; /**< never empty */
+    const char *file;                         /**< where it was raised; a string literal */
+    const char *function;                     /**< likewise */
+    int line;                                 /**< likewise */
+    uint32_t nested;                          /**< panics raised by deferred calls on the way */
+};
+
+/** Raises a panic with a printf(3) message. */
+#define gopool_panic(...) gopool_panic_at(__FILE__, __LINE__, __func__, __VA_ARGS__)
+
+/** Raises a panic unless the condition holds. Not compiled out by NDEBUG. */
+#define gopool_must(condition) ((condition) ? (void)0 : gopool_panic("must: %s", #condition))
+
+/** The function behind gopool_panic(). */
+GOPOOL_API __attribute__((noreturn)) void gopool_panic_at(const char *file, int line, const char *function,
+                                          const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
+
+/**
+ * Calls fn(arg) and contains a panic of it. May be nested.
+ *
+ * @param panic  overwritten when fn panicked; NULL when not wanted
+ * @return 0 when fn returned; -ECANCELED when it panicked, after its deferred calls have run
+ */
+GOPOOL_API GOPOOL_MUST_CHECK int gopool_try(void (*fn)(void *arg), void *arg,
+                                            struct gopool_panic *panic);
+
+/** A call to make when the frame is left by a panic. Fields are gopool's. */
+struct gopool_defer {
+    struct gopool_defer *previous;
+    void (*fn)(void *arg);
+    void *arg;
+};
+
+/**
+ * Registers fn(arg) for the case that a panic leaves the current frame.
+ *
+ * Deferred calls run last-in first-out, each exactly once, on the panicking thread, before its
+ * frames are gone. One that panics is counted (gopool_panic.nested) and the others still run.
+ *
+ * @param defer  in the caller's frame; lent until gopool_undefer() or the panic
+ */
+GOPOOL_API void gopool_defer(struct gopool_defer *defer, void (*fn)(void *arg), void *arg);
+
+/**
+ * Takes the deferred call registered last off again.
+ *
+ * @param defer  the one registered last on this thread
+ * @param run    true: make the call now
+ */
+GOPOOL_API void gopool_undefer(struct gopool_defer *defer, bool run);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
