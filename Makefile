@@ -1,0 +1,35 @@
+# The project's commands. Each installs the packages it needs, or says which are missing.
+.NOTPARALLEL:
+.PHONY: help demo test bench format check clean
+
+help:
+	@echo "make demo      start the echo server, talk to it, stop it"
+	@echo "make test      build and test, without and with AddressSanitizer and UBSan"
+	@echo "make bench     build the benchmarks and run them"
+	@echo "make format    rewrite the C files in the house style"
+	@echo "make check     all gates (.ci/run); at most 15 minutes"
+	@echo "make clean     remove build/"
+
+demo:
+	@.ci/install-packages build
+	@.ci/build release
+	@.ci/demo
+
+test:
+	@.ci/install-packages build test
+	@.ci/test dev asan
+
+bench:
+	@.ci/install-packages build bench
+	@.ci/build release
+	@.ci/bench
+
+format:
+	@.ci/install-packages check
+	@.ci/format -i
+
+check:
+	@.ci/run
+
+clean:
+	rm -rf build
