@@ -1,0 +1,57 @@
+/*
+ * A counted piece of memory, with the first window on it in the same allocation.
+ */
+#ifndef LB_BLOCK_H
+#define LB_BLOCK_H
+
+#include "node.h"
+
+#include <linkbuffer/block.h>
+
+#include <stdatomic.h>
+#include <stdint.h>
+
+enum lb_block_kind {
+    LB_BLOCK_OWN,  /* payload behind the header */
+    LB_BLOCK_COPY, /* the same, filled by the reader with what it had to copy */
+    LB_BLOCK_USER, /* the caller's memory; struct lb_user_block */
+};
+
+struct linkbuffer_block {
+    /* Dropped with release, read with acquire by whoever wants to be alone with the memory. */
+    _Atomic uint32_t count;
+    uint32_t kind;
+    size_t capacity;
+    struct lb_node node; /* the first window; lives as long as the block */
+};
+
+struct lb_user_block {
+    struct linkbuffer_block block;
+    linkbuffer_release_fn *release;
+    void *arg;
+};
+
+_Static_assert(sizeof(struct linkbuffer_block) == LINKBUFFER_BLOCK_OVERHEAD,
+               "the payload is aligned and fills its size class");
+
+static inline uint8_t *lb_block_data(struct linkbuffer_block *block)
+{
+    return (uint8_t *)(block + 1);
+}
+
+/* A block for n bytes or more, and an empty window at its start; NULL: no memory. */
+struct lb_node *lb_block_node(size_t n);
+/* A window on the caller's memory; NULL: no memory, nothing taken. */
+struct lb_node *lb_block_user_node(const void *data, size_t n, linkbuffer_release_fn *release,
+                                   void *arg);
+/* A further window; adds a count. NULL: no memory. */
+struct lb_node *lb_node_create(struct linkbuffer_block *block, uint8_t *data, size_t n);
+/* Frees one window and its count. */
+void lb_node_destroy(struct lb_node *node);
+/* Frees a list linked by next. */
+void lb_node_destroy_all(struct lb_node *first);
+
+/* Bytes behind the window's end, when the block shows in no other window; otherwise 0. */
+size_t lb_node_room(const struct lb_node *node);
+
+#endif

@@ -1,0 +1,16 @@
+/* The readable chain as struct iovec, for writev(2) and sendmsg(2). Reader side. */
+#include "linkbuffer.h"
+
+#include <sys/uio.h>
+
+int linkbuffer_iov(struct linkbuffer *lb, struct iovec *iov, int max)
+{
+    lb_reader_pull(lb);
+    int n = 0;
+    for (struct lb_node *node = lb->reader.first; node != NULL && n < max; node = node->next) {
+        iov[n].iov_base = node->data;
+        iov[n].iov_len = node->len;
+        n++;
+    }
+    return n;
+}

@@ -1,0 +1,57 @@
+/* Birth and end of a buffer, and what may be asked of it from either side. */
+#include "linkbuffer.h"
+
+#include <mcache/mcache.h>
+
+#include <errno.h>
+#include <string.h>
+
+int linkbuffer_create(struct linkbuffer **out)
+{
+    struct linkbuffer *lb = mcache_alloc(sizeof *lb);
+    *out = lb;
+    if (lb == NULL)
+        return -ENOMEM;
+    memset(lb, 0, sizeof *lb);
+    atomic_init(&lb->mailbox, NULL);
+    atomic_init(&lb->flushed, 0);
+    atomic_init(&lb->consumed, 0);
+    return 0;
+}
+
+void linkbuffer_destroy(struct linkbuffer *lb)
+{
+    if (lb == NULL)
+        return;
+    lb_reader_pull(lb);
+    lb_node_destroy_all(lb->reader.done);
+    lb_node_destroy_all(lb->reader.first);
+    lb_node_destroy_all(lb->writer.first);
+    mcache_free(lb);
+}
+
+size_t linkbuffer_unread(const struct linkbuffer *lb)
+{
+    /*
+     * The reader has seen a flush before it consumes from it: with the older figure read first,
+     * and with acquire to pair with the reader's release, the difference is never negative.
+     */
+    size_t consumed = atomic_load_explicit(&lb->consumed, memory_order_acquire);
+    return atomic_load_explicit(&lb->flushed, memory_order_relaxed) - consumed;
+}
+
+static void count_nodes(const struct lb_node *node, struct linkbuffer_stats *out)
+{
+    for (; node != NULL; node = node->next) {
+        out->blocks++;
+        out->bytes_held += node->block->capacity;
+    }
+}
+
+void linkbuffer_stats_read(struct linkbuffer *lb, struct linkbuffer_stats *out)
+{
+    lb_reader_pull(lb);
+    *out = (struct linkbuffer_stats){.bytes_copied = lb->reader.bytes_copied};
+    count_nodes(lb->reader.first, out);
+    count_nodes(lb->reader.done, out);
+}

@@ -1,0 +1,118 @@
+/*
+ * The state word of a connection: whose turn it is, who sends, why input rests, how far the end
+ * has come. One atomic word; every transition is a function of conn_state.c and nothing else
+ * writes it. test/model/conn.pml checks the protocol.
+ *
+ * Turn: at most one handler runs.
+ *   from        event                       to          who acts
+ *   IDLE        something to look at        SCHEDULED   the caller hands the turn to its executor
+ *   IDLE        the same, inline            RUNNING     the caller (poller) runs it
+ *   SCHEDULED   the executor starts         RUNNING     the executor looks
+ *   SCHEDULED   something to look at        SCHEDULED   nobody: the executor has not looked yet
+ *   RUNNING     something to look at        AGAIN       nobody: the runner looks once more
+ *   RUNNING     the runner hands back       IDLE        -
+ *   AGAIN       the runner hands back       RUNNING     the runner looks once more
+ *   RUNNING, AGAIN  its share is used up    SCHEDULED   the runner hands the turn to the executor
+ *
+ * Sender: at most one thread moves bytes from the output buffer to the socket.
+ *   NONE        flush off the poller        THREAD + 1 use   the caller sends
+ *   NONE        flush on the poller         POLLER           the poller sends at the end of the turn
+ *   THREAD, POLLER  flush                   the same + SEND_MORE: the sender looks once more
+ *   THREAD      nothing left, no SEND_MORE  NONE - 1 use     -
+ *   THREAD      SEND_MORE                   THREAD           the sender looks once more
+ *   THREAD      the socket is full          POLLER - 1 use   poke: the poller sends the rest
+ *   POLLER      nothing left, no SEND_MORE  NONE             -
+ *
+ * End: CLOSING (no new output, no new request), then on the poller: drain what was flushed unless
+ * ABORTED, shutdown(2), leave the backend; then, with no use left, ENDED and close(2). A use is a
+ * system call on the descriptor, or a call that must not meet the end half way, off the poller.
+ *
+ * Poke: whatever the poller has to look at is a bit here; POKED says that the connection is on
+ * its way to the poller, so that it is there at most once. The poller clears POKED first and then
+ * looks at everything, so nothing that was set before is missed.
+ *
+ * Ordering: every transition is an acq_rel read-modify-write of the one word, so whatever a
+ * thread wrote before its transition is visible to the thread that makes the next one.
+ */
+#ifndef NP_CONN_STATE_H
+#define NP_CONN_STATE_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+enum np_conn_turn {
+    NP_TURN_IDLE = 0,
+    NP_TURN_SCHEDULED = 1,
+    NP_TURN_RUNNING = 2,
+    NP_TURN_AGAIN = 3,
+    NP_TURN_MASK = 3,
+};
+
+enum np_conn_bits {
+    NP_CONN_PEER_EOF = 1 << 2,     /* the peer sends nothing more */
+    NP_CONN_RESET = 1 << 3,        /* with PEER_EOF: nor does it receive */
+    NP_CONN_CLOSING = 1 << 4,      /* no new output, no new request */
+    NP_CONN_ABORTED = 1 << 5,      /* with CLOSING: do not drain */
+    NP_CONN_ENDED = 1 << 6,        /* no use can begin; the last turn is due or has begun */
+    NP_CONN_SHUTDOWN = 1 << 7,     /* close as soon as idle */
+    NP_CONN_PAUSE_INPUT = 1 << 8,  /* unread input stands above its bound */
+    NP_CONN_PAUSE_OUTPUT = 1 << 9, /* queued output stands above its high mark */
+    NP_CONN_POKED = 1 << 10,       /* on its way to the poller */
+    NP_CONN_SEND_MORE = 1 << 11,   /* flushed since the sender last looked */
+    NP_CONN_PAUSED = NP_CONN_PAUSE_INPUT | NP_CONN_PAUSE_OUTPUT,
+};
+
+enum np_conn_sender {
+    NP_SENDER_NONE = 0,
+    NP_SENDER_THREAD = 1 << 12,
+    NP_SENDER_POLLER = 2 << 12,
+    NP_SENDER_MASK = 3 << 12,
+};
+
+#define NP_CONN_USE_ONE  UINT32_C(0x10000)
+#define NP_CONN_USE_MASK UINT32_C(0xffff0000)
+
+struct np_conn_state {
+    _Atomic uint32_t word;
+};
+
+/* The word as it stands; for decisions that a later transition confirms. */
+uint32_t np_state_read(const struct np_conn_state *state);
+
+/* Something to look at. True: the turn was idle and is now `as` (SCHEDULED or RUNNING). */
+bool np_state_claim_turn(struct np_conn_state *state, enum np_conn_turn as);
+/* The executor starts. */
+void np_state_begin_turn(struct np_conn_state *state);
+/* True: handed back, *word is what was left. False: something came, look once more. */
+bool np_state_end_turn(struct np_conn_state *state, uint32_t *word);
+/* The share is used up: back to SCHEDULED. */
+void np_state_requeue_turn(struct np_conn_state *state);
+
+/*
+ * Asks to be the sender. 1: it is (THREAD comes with a use). 0: another one is and will look once
+ * more. -ENOTCONN: the connection has ended.
+ */
+int np_state_claim_sender(struct np_conn_state *state, enum np_conn_sender as);
+/* True: given up (THREAD with its use), *word is what was left. False: look once more. */
+bool np_state_release_sender(struct np_conn_state *state, uint32_t *word);
+/* THREAD gives its place and its use to the poller. True: the caller must deliver the poke. */
+bool np_state_hand_sender(struct np_conn_state *state);
+
+/* Sets bits. True: the caller must deliver the poke (with_poke, and none was on its way). */
+bool np_state_set(struct np_conn_state *state, uint32_t bits, bool with_poke);
+/* Clears bits, all in one; the word before. */
+uint32_t np_state_clear(struct np_conn_state *state, uint32_t bits);
+/* CLOSING, with ABORTED or not. True when it was not closing before. */
+bool np_state_close(struct np_conn_state *state, uint32_t bits, bool *deliver_poke);
+/* CLOSING if the turn is idle and no bit of `unless` is set; otherwise false, nothing changed. */
+bool np_state_close_idle(struct np_conn_state *state, uint32_t bits);
+
+/* 0, or -ENOTCONN once ENDED. */
+int np_state_begin_use(struct np_conn_state *state);
+/* True: it was the last one and the poller waits for it; the caller must deliver the poke. */
+bool np_state_end_use(struct np_conn_state *state);
+/* ENDED, if no use is left. */
+bool np_state_end(struct np_conn_state *state);
+
+#endif
