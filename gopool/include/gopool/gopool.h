@@ -2,7 +2,7 @@
  * gopool: a pool of worker threads whose tasks cannot take the process down by a panic.
  *
  * Invariants
- * - Every task that was accepted runs exactly once; tasks start in the order of submission.
+ * - Every task that was accepted runs exactly once; workers take tasks in the order of submission.
  * - At most `cap` workers exist. Idle workers park on a LIFO stack, the warmest on top, and end
  *   when they have been idle for `idle_timeout_ms`.
  * - A panic ends its task, never its worker: deferred calls run last-in first-out, each exactly
@@ -42,13 +42,13 @@ typedef void gopool_panic_fn(const struct gopool_panic *panic, void *arg);
 
 /** Zero is the default of every field. */
 struct gopool_options {
-    const char *name;      /**< prefix of the threads' names, up to 10 bytes; NULL: "gopool" */
-    uint32_t cap;          /**< most workers at a time; 0: 10 x CPUs allowed + 64 */
-    uint32_t idle_timeout_ms;             /**< a worker idle for so long ends; 0: 10,000 ms */
-    bool disable_batch_scheduling;        /**< false: workers ask for SCHED_BATCH, see sched(7) */
-    gopool_panic_fn *panic_handler;       /**< NULL: one line on stderr */
-    void *panic_handler_arg;              /**< handed to panic_handler */
-    uint32_t reserved[4];                 /**< must be zero */
+    const char *name;         /**< prefix of the threads' names, at most 10 bytes; NULL: "gopool" */
+    uint32_t cap;             /**< most workers at a time; 0: 10 x CPUs allowed + 64 */
+    uint32_t idle_timeout_ms; /**< a worker idle for so long ends; 0: 10,000 ms */
+    bool disable_batch_scheduling;  /**< false: workers ask for SCHED_BATCH, see sched(7) */
+    gopool_panic_fn *panic_handler; /**< NULL: one line on stderr */
+    void *panic_handler_arg;        /**< handed to panic_handler */
+    uint32_t reserved[4];           /**< must be zero */
 };
 
 /**
@@ -68,7 +68,7 @@ struct gopool_task {
  *
  * @param options  borrowed; NULL: all defaults
  * @param out      the pool, NULL on failure
- * @return 0; -EINVAL when a reserved field is set; -ENOMEM
+ * @return 0; -EINVAL when a reserved field is set or the name is too long; -ENOMEM
  *
  * Memory: the caller owns the pool and destroys it with gopool_destroy().
  */
@@ -90,7 +90,8 @@ GOPOOL_API GOPOOL_MUST_CHECK int gopool_stop(struct gopool *pool);
  *
  * @param pool  NULL does nothing
  *
- * Thread: not a worker of this pool; nobody else may use the pool any more.
+ * Thread: not a worker of this pool, there the call raises a panic; nobody else may use the pool
+ * any more.
  * Memory: the pool is gone when the call returns.
  */
 GOPOOL_API void gopool_destroy(struct gopool *pool);
@@ -129,7 +130,7 @@ GOPOOL_API GOPOOL_MUST_CHECK int gopool_submit_batch(struct gopool *pool,
 
 /** Figures of a pool. Taken under the pool's lock, so they fit together. */
 struct gopool_stats {
-    uint32_t workers;         /**< threads that exist */
+    uint32_t workers;         /**< threads that exist or are being started */
     uint32_t idle_workers;    /**< of those, parked */
     uint64_t submitted_count; /**< tasks accepted since the start */
     uint64_t finished_count;  /**< tasks that have ended, by a panic or not */

@@ -8,7 +8,10 @@
  * Deferred calls: a frame that owns something registers its release with gopool_defer() and runs
  * it by gopool_undefer() when it leaves by itself. The struct lives in the caller's frame.
  *
- * Threads: every call acts on the calling thread.
+ * pthread_exit(3) in a task ends its worker without running deferred calls; another worker takes
+ * over. A frame with pthread_cleanup_push(3) must not be left by a panic.
+ *
+ * Threads: every call acts on the calling thread. The panic itself allocates nothing.
  */
 #ifndef GOPOOL_PANIC_H
 #define GOPOOL_PANIC_H
@@ -35,15 +38,18 @@ struct gopool_panic {
     uint32_t nested;                          /**< panics raised by deferred calls on the way */
 };
 
+/* The names of the two macros follow the functions they stand for. */
+/* NOLINTBEGIN(readability-identifier-naming) */
 /** Raises a panic with a printf(3) message. */
 #define gopool_panic(...) gopool_panic_at(__FILE__, __LINE__, __func__, __VA_ARGS__)
 
 /** Raises a panic unless the condition holds. Not compiled out by NDEBUG. */
 #define gopool_must(condition) ((condition) ? (void)0 : gopool_panic("must: %s", #condition))
+/* NOLINTEND(readability-identifier-naming) */
 
 /** The function behind gopool_panic(). */
-GOPOOL_API __attribute__((noreturn)) void gopool_panic_at(const char *file, int line, const char *function,
-                                          const char *format, ...)
+GOPOOL_API __attribute__((noreturn)) void
+gopool_panic_at(const char *file, int line, const char *function, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 
 /**
@@ -66,7 +72,9 @@ struct gopool_defer {
  * Registers fn(arg) for the case that a panic leaves the current frame.
  *
  * Deferred calls run last-in first-out, each exactly once, on the panicking thread, before its
- * frames are gone. One that panics is counted (gopool_panic.nested) and the others still run.
+ * frames are gone. One that panics is counted (gopool_panic.nested) and the others still run; a
+ * chain of more than eight, each panicking in a call deferred by the one before, ends the process.
+ * What fn of gopool_try() or of a task leaves registered when it returns is dropped.
  *
  * @param defer  in the caller's frame; lent until gopool_undefer() or the panic
  */
@@ -75,7 +83,8 @@ GOPOOL_API void gopool_defer(struct gopool_defer *defer, void (*fn)(void *arg), 
 /**
  * Takes the deferred call registered last off again.
  *
- * @param defer  the one registered last on this thread
+ * @param defer  the one registered last on this thread, inside the same boundary; anything else
+ *               raises a panic
  * @param run    true: make the call now
  */
 GOPOOL_API void gopool_undefer(struct gopool_defer *defer, bool run);

@@ -1,0 +1,189 @@
+/* The public calls of a pool: create, submit, stop, figures. Any thread. */
+#define _GNU_SOURCE /* NOLINT(readability-identifier-naming): the C library's name for it */
+#include <gopool/gopool.h>
+
+#include <errno.h>
+#include <mcache/mcache.h>
+#include <sched.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "worker.h"
+
+#define DEFAULT_NAME            "gopool"
+#define DEFAULT_IDLE_TIMEOUT_MS 10000
+
+/* A task of gopool_go(), which has no object of the caller's to live in. */
+struct own_task {
+    struct gopool_task task;
+    gopool_fn *fn;
+    void *arg;
+};
+
+static uint32_t default_cap(void)
+{
+    cpu_set_t allowed;
+    long cpus;
+
+    /* Fails on machines with more CPUs than the set holds. */
+    if (sched_getaffinity(0, sizeof allowed, &allowed) == 0)
+        cpus = CPU_COUNT(&allowed);
+    else
+        cpus = sysconf(_SC_NPROCESSORS_ONLN);
+    return 10 * (uint32_t)(cpus > 0 ? cpus : 1) + 64;
+}
+
+static int read_options(const struct gopool_options *options, struct gp_config *config)
+{
+    const char *name = options->name != NULL ? options->name : DEFAULT_NAME;
+    size_t length = strnlen(name, GP_NAME_MAX + 1);
+
+    for (size_t i = 0; i < sizeof options->reserved / sizeof options->reserved[0]; i++) {
+        if (options->reserved[i] != 0)
+            return -EINVAL;
+    }
+    if (length > GP_NAME_MAX)
+        return -EINVAL;
+    *config = (struct gp_config){
+        .batch_scheduling = !options->disable_batch_scheduling,
+        .cap = options->cap != 0 ? options->cap : default_cap(),
+        .idle_timeout_ms =
+            options->idle_timeout_ms != 0 ? options->idle_timeout_ms : DEFAULT_IDLE_TIMEOUT_MS,
+        .panic_handler = options->panic_handler,
+        .panic_handler_arg = options->panic_handler_arg,
+    };
+    memcpy(config->name, name, length);
+    return 0;
+}
+
+int gopool_create(const struct gopool_options *options, struct gopool **out)
+{
+    static const struct gopool_options defaults;
+    struct gp_config config;
+
+    *out = NULL;
+    int status = read_options(options != NULL ? options : &defaults, &config);
+    if (status != 0)
+        return status;
+    struct gopool *pool = mcache_alloc(sizeof *pool);
+    if (pool == NULL)
+        return -ENOMEM;
+    *pool = (struct gopool){.config = config};
+    /* Neither can fail with default attributes on Linux. */
+    pthread_mutex_init(&pool->lock, NULL);
+    pthread_cond_init(&pool->ended, NULL);
+    *out = pool;
+    return 0;
+}
+
+int gopool_stop(struct gopool *pool)
+{
+    if (gp_worker_is_current(pool))
+        return -EDEADLK;
+    pthread_mutex_lock(&pool->lock);
+    if (pool->phase == GP_PHASE_RUNNING) {
+        pool->phase = GP_PHASE_STOPPING;
+        gp_worker_wake_all(pool);
+        while (pool->workers > 0)
+            pthread_cond_wait(&pool->ended, &pool->lock);
+        struct gp_worker *leaver = pool->leaver;
+        pthread_mutex_unlock(&pool->lock);
+        gp_worker_reap(leaver);
+        pthread_mutex_lock(&pool->lock);
+        pool->phase = GP_PHASE_STOPPED;
+        pthread_cond_broadcast(&pool->ended);
+    }
+    while (pool->phase != GP_PHASE_STOPPED)
+        pthread_cond_wait(&pool->ended, &pool->lock);
+    pthread_mutex_unlock(&pool->lock);
+    return 0;
+}
+
+void gopool_destroy(struct gopool *pool)
+{
+    if (pool == NULL)
+        return;
+    int status = gopool_stop(pool);
+    /* On a worker of the pool: its own stack would outlive the pool. */
+    gopool_must(status == 0);
+    pthread_cond_destroy(&pool->ended);
+    pthread_mutex_destroy(&pool->lock);
+    mcache_free(pool);
+}
+
+/* Accepts a measured list that is not empty. */
+static int accept_tasks(struct gopool *pool, const struct gp_task_list *list)
+{
+    struct gp_summons summons = {0};
+    int status = 0;
+
+    pthread_mutex_lock(&pool->lock);
+    if (pool->phase != GP_PHASE_RUNNING)
+        status = -ESHUTDOWN;
+    else if (pool->workers == 0)
+        /* Under the lock, so that nobody else's task relies on a thread that may not come. */
+        status = gp_worker_start_first(pool);
+    if (status == 0) {
+        gp_task_queue_append(&pool->queue, list);
+        pool->submitted_count += list->count;
+        summons = gp_worker_summon(pool);
+    }
+    pthread_mutex_unlock(&pool->lock);
+    gp_worker_answer(pool, summons);
+    return status;
+}
+
+static void run_own_task(void *arg)
+{
+    const struct own_task own = *(struct own_task *)arg;
+
+    /* Before the call, which may end in a panic or in pthread_exit(). */
+    mcache_free(arg);
+    own.fn(own.arg);
+}
+
+int gopool_go(struct gopool *pool, gopool_fn *fn, void *arg)
+{
+    if (fn == NULL)
+        return -EINVAL;
+    struct own_task *own = mcache_alloc(sizeof *own);
+    if (own == NULL)
+        return -ENOMEM;
+    *own = (struct own_task){.task = {.fn = run_own_task, .arg = own}, .fn = fn, .arg = arg};
+    int status = gopool_submit(pool, &own->task);
+    if (status != 0)
+        mcache_free(own);
+    return status;
+}
+
+int gopool_submit(struct gopool *pool, struct gopool_task *task)
+{
+    if (task->fn == NULL)
+        return -EINVAL;
+    task->next = NULL;
+    return accept_tasks(pool, &(struct gp_task_list){task, task, 1});
+}
+
+int gopool_submit_batch(struct gopool *pool, struct gopool_task *first)
+{
+    struct gp_task_list list;
+
+    if (first == NULL)
+        return 0;
+    int status = gp_task_list_measure(first, &list);
+    return status != 0 ? status : accept_tasks(pool, &list);
+}
+
+void gopool_stats_read(struct gopool *pool, struct gopool_stats *out)
+{
+    pthread_mutex_lock(&pool->lock);
+    *out = (struct gopool_stats){
+        .workers = pool->workers,
+        .idle_workers = pool->parking.count,
+        .submitted_count = pool->submitted_count,
+        .finished_count = pool->finished_count,
+        .panic_count = pool->panic_count,
+        .queued = pool->queue.count,
+    };
+    pthread_mutex_unlock(&pool->lock);
+}

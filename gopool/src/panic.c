@@ -1,0 +1,153 @@
+/* Panics: a chain of boundaries per thread, the deferred calls between them, and the jump. */
+#include <gopool/panic.h>
+
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "panic_internal.h"
+
+/*
+ * Panics a thread may be in the middle of. A deferred call that panics, deferred by one that
+ * panics, and so on, is a chain without a natural end on a stack that has one.
+ */
+#define DEPTH_MAX 8
+
+/* Lives in the frame of gopool_try(). */
+struct boundary {
+    struct boundary *previous;
+    struct gopool_defer *outer_defers; /* those registered before; not this boundary's to run */
+    struct gopool_panic *panic;        /* what to fill in */
+    jmp_buf env;
+};
+
+struct panic_thread {
+    struct boundary *innermost;
+    struct gopool_defer *defers; /* the one registered last */
+    uint32_t depth;              /* panics in progress */
+};
+
+/* Static TLS: a call into the loader would cost as much as the rest of gopool_try(). */
+static _Thread_local struct panic_thread self __attribute__((tls_model("initial-exec")));
+
+void gp_panic_print(const char *where, const struct gopool_panic *panic)
+{
+    char line[1024];
+    int length = snprintf(line, sizeof line, "gopool: %s: %s (%s, %s:%d)\n", where, panic->message,
+                          panic->function, panic->file, panic->line);
+
+    if (length < 0)
+        return;
+    size_t bytes = (size_t)length;
+    if (bytes >= sizeof line) {
+        bytes = sizeof line - 1;
+        line[bytes - 1] = '\n';
+    }
+    /* One call, so that lines of several threads stay whole. A lost line has no one to tell. */
+    ssize_t written = write(STDERR_FILENO, line, bytes);
+    (void)written;
+}
+
+void gp_panic_forget(void)
+{
+    self = (struct panic_thread){0};
+}
+
+static __attribute__((noreturn)) void die(const char *where, const struct gopool_panic *panic)
+{
+    gp_panic_print(where, panic);
+    abort();
+}
+
+/* Runs the deferred calls down to `outer`. Returns how many panics they raised. */
+static uint32_t run_deferred(const struct gopool_defer *outer)
+{
+    uint32_t nested = 0;
+
+    while (self.defers != outer) {
+        const struct gopool_defer defer = *self.defers;
+        struct gopool_panic inner;
+
+        /* Off the list before it runs: if it panics, it is not run again. */
+        self.defers = defer.previous;
+        atomic_signal_fence(memory_order_acq_rel);
+        if (gopool_try(defer.fn, defer.arg, &inner) != 0)
+            nested += 1 + inner.nested;
+    }
+    return nested;
+}
+
+void gopool_panic_at(const char *file, int line, const char *function, const char *format, ...)
+{
+    struct boundary *boundary = self.innermost;
+    /* Here and not in the boundary: the arguments may point into the panic it will fill in. */
+    struct gopool_panic panic = {.file = file, .function = function, .line = line};
+    va_list arguments;
+
+    va_start(arguments, format);
+    int length = vsnprintf(panic.message, sizeof panic.message, format, arguments);
+    va_end(arguments);
+    if (length <= 0)
+        snprintf(panic.message, sizeof panic.message, "panic");
+
+    if (boundary == NULL)
+        die("panic outside a task and gopool_try()", &panic);
+    if (self.depth == DEPTH_MAX)
+        die("panics in deferred calls are nested too deep", &panic);
+    self.depth++;
+    /* Before the jump, while the frames that hold the deferred calls still exist. */
+    panic.nested = run_deferred(boundary->outer_defers);
+    self.depth--;
+    self.innermost = boundary->previous;
+    *boundary->panic = panic;
+    _longjmp(boundary->env, 1);
+}
+
+int gopool_try(void (*fn)(void *arg), void *arg, struct gopool_panic *panic)
+{
+    struct gopool_panic unwanted;
+    struct boundary boundary;
+
+    boundary.previous = self.innermost;
+    boundary.outer_defers = self.defers;
+    boundary.panic = panic != NULL ? panic : &unwanted;
+    /* Not sigsetjmp(): saving the signal mask is a system call. */
+    if (_setjmp(boundary.env) != 0)
+        return -ECANCELED;
+    self.innermost = &boundary;
+    fn(arg);
+    self.innermost = boundary.previous;
+    self.defers = boundary.outer_defers;
+    return 0;
+}
+
+/*
+ * The fences below are for the compiler: once inlined, a push and its pop without a call between
+ * them would be dead stores to it, and what the frame stored before a push could sink below it.
+ */
+void gopool_defer(struct gopool_defer *defer, void (*fn)(void *arg), void *arg)
+{
+    defer->previous = self.defers;
+    defer->fn = fn;
+    defer->arg = arg;
+    atomic_signal_fence(memory_order_acq_rel);
+    self.defers = defer;
+    atomic_signal_fence(memory_order_acq_rel);
+}
+
+void gopool_undefer(struct gopool_defer *defer, bool run)
+{
+    const struct boundary *boundary = self.innermost;
+
+    /* Below its boundary the list belongs to frames further out. */
+    gopool_must(self.defers == defer && (boundary == NULL || boundary->outer_defers != defer));
+    atomic_signal_fence(memory_order_acq_rel);
+    self.defers = defer->previous;
+    atomic_signal_fence(memory_order_acq_rel);
+    if (run)
+        defer->fn(defer->arg);
+}

@@ -1,0 +1,13 @@
+/* What the workers need of the panics, beyond the public calls. */
+#ifndef GP_PANIC_INTERNAL_H
+#define GP_PANIC_INTERNAL_H
+
+#include <gopool/panic.h>
+
+/* Writes one line about a panic to stderr. Allocates nothing. */
+void gp_panic_print(const char *where, const struct gopool_panic *panic);
+
+/* Forgets the boundaries and deferred calls of the thread: pthread_exit() has cut their frames. */
+void gp_panic_forget(void);
+
+#endif

@@ -1,0 +1,98 @@
+/* The stack of parked workers: push and sleep on the worker's thread, pop and ring on any. */
+#include "parking.h"
+
+#include <errno.h>
+#include <linux/futex.h>
+#include <stddef.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+static void set_state(struct gp_spot *spot, enum gp_spot_state state)
+{
+    /* Relaxed: pairs with the load in gp_parking_sleep(), see struct gp_spot. */
+    atomic_store_explicit(&spot->state, (uint32_t)state, memory_order_relaxed);
+}
+
+static struct timespec deadline_after(uint32_t timeout_ms)
+{
+    struct timespec at;
+
+    clock_gettime(CLOCK_MONOTONIC, &at);
+    at.tv_sec += timeout_ms / 1000;
+    at.tv_nsec += (long)(timeout_ms % 1000) * 1000000;
+    if (at.tv_nsec >= 1000000000) {
+        at.tv_sec++;
+        at.tv_nsec -= 1000000000;
+    }
+    return at;
+}
+
+void gp_parking_push(struct gp_parking *parking, struct gp_spot *spot)
+{
+    spot->colder = parking->warmest;
+    spot->warmer = NULL;
+    if (parking->warmest != NULL)
+        parking->warmest->warmer = spot;
+    else
+        parking->coldest = spot;
+    parking->warmest = spot;
+    parking->count++;
+    set_state(spot, parking->coldest == spot ? GP_SPOT_COLDEST : GP_SPOT_PARKED);
+}
+
+struct gp_spot *gp_parking_pop(struct gp_parking *parking)
+{
+    struct gp_spot *spot = parking->warmest;
+
+    if (spot == NULL)
+        return NULL;
+    parking->warmest = spot->colder;
+    if (parking->warmest != NULL)
+        parking->warmest->warmer = NULL;
+    else
+        parking->coldest = NULL;
+    parking->count--;
+    set_state(spot, GP_SPOT_AWAKE);
+    return spot;
+}
+
+void gp_parking_leave(struct gp_parking *parking)
+{
+    struct gp_spot *spot = parking->coldest;
+
+    parking->coldest = spot->warmer;
+    if (parking->coldest != NULL) {
+        parking->coldest->colder = NULL;
+        set_state(parking->coldest, GP_SPOT_COLDEST);
+        gp_parking_ring(parking->coldest);
+    } else {
+        parking->warmest = NULL;
+    }
+    parking->count--;
+    set_state(spot, GP_SPOT_AWAKE);
+}
+
+bool gp_parking_sleep(struct gp_spot *spot, uint32_t timeout_ms)
+{
+    const struct timespec deadline = deadline_after(timeout_ms);
+
+    for (;;) {
+        /* Relaxed: pairs with the store in set_state(), see struct gp_spot. */
+        uint32_t state = atomic_load_explicit(&spot->state, memory_order_relaxed);
+
+        if (state == GP_SPOT_AWAKE)
+            return true;
+        /* The kernel compares the word again, so a change in between is not slept over. */
+        if (syscall(SYS_futex, &spot->state, FUTEX_WAIT_BITSET_PRIVATE, state,
+                    state == GP_SPOT_COLDEST ? &deadline : NULL, NULL,
+                    FUTEX_BITSET_MATCH_ANY) != 0 &&
+            errno == ETIMEDOUT)
+            return false;
+    }
+}
+
+void gp_parking_ring(struct gp_spot *spot)
+{
+    syscall(SYS_futex, &spot->state, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
+}

@@ -1,0 +1,30 @@
+/* The queue of accepted tasks: first in, first out, linked through the tasks themselves. */
+#ifndef GP_TASK_QUEUE_H
+#define GP_TASK_QUEUE_H
+
+#include <gopool/gopool.h>
+
+/* All zero is an empty queue. Guarded by the pool's lock. */
+struct gp_task_queue {
+    struct gopool_task *head; /* the oldest; NULL when the queue is empty */
+    struct gopool_task *tail; /* the youngest; meaningless when the queue is empty */
+    size_t count;
+};
+
+/* A list of tasks linked by next, measured before the pool's lock is taken. */
+struct gp_task_list {
+    struct gopool_task *first;
+    struct gopool_task *last;
+    size_t count;
+};
+
+/* Walks a list. Returns 0, or -EINVAL when one of its tasks has no function. */
+int gp_task_list_measure(struct gopool_task *first, struct gp_task_list *out);
+
+/* Puts a list that is not empty behind the youngest task. */
+void gp_task_queue_append(struct gp_task_queue *queue, const struct gp_task_list *list);
+
+/* Takes the oldest task off. The queue must not be empty. */
+struct gopool_task *gp_task_queue_pop(struct gp_task_queue *queue);
+
+#endif
