@@ -1,9 +1,9 @@
 /*
  * The two sides of a buffer and the mailbox between them.
  *
- * What the writer flushes goes through the mailbox as a whole chain and is the reader's from
- * there: no node is ever touched by both sides, so the reader may free every node it has
- * consumed, the last one too.
+ * What the writer flushes goes into the mailbox as a whole chain and is the reader's from there:
+ * no node is ever touched by both sides, so the reader may free every node it has consumed, the
+ * last one too.
  */
 #ifndef LB_LINKBUFFER_H
 #define LB_LINKBUFFER_H
@@ -23,7 +23,7 @@ struct lb_reader {
     struct lb_node *last;
     size_t len;
     struct lb_node *done;    /* consumed, kept until release */
-    struct lb_node *settled; /* up to here linkbuffer_settle() has looked; NULL: nowhere */
+    struct lb_node *settled; /* the last one that linkbuffer_settle() has left; NULL: none */
     size_t searched;         /* bytes from the read position known not to hold searched_for */
     size_t bytes_copied;
     uint8_t searched_for;
@@ -35,17 +35,20 @@ struct lb_writer {
     struct lb_node *last;
     size_t len;
     size_t room;         /* bytes behind the last window that this side may extend it by */
-    uint32_t chunk;      /* bytes to allocate for the first block of the next flush */
-    uint32_t last_chunk; /* bytes of the last flush, up to LB_CHUNK_MAX */
+    uint16_t copied;     /* of len, bytes in blocks allocated here, up to LB_BLOCK_AHEAD_MAX */
+    uint16_t chunk;      /* bytes to allocate for the first block of the next flush */
+    uint16_t last_chunk; /* what the last flush copied, up to LB_CHUNK_MAX */
 };
 
 struct linkbuffer {
     struct lb_reader reader;
     struct lb_writer writer;
     /*
-     * The writer stores a chain with release, the reader takes it by an exchange with acquire.
+     * The chains the reader has not taken yet, newest first: the last node of each is linked to
+     * the first of the one before. The writer puts a chain on top with release, the reader takes
+     * all of them by an exchange with acquire, so what has been flushed is never out of sight.
      * Only the writer makes it non-NULL, so a writer that sees NULL may store without looking
-     * again; one that sees a chain takes it back by exchange to append to it.
+     * again, and a compare that succeeds means that nothing was taken in between.
      */
     _Atomic(struct lb_node *) mailbox;
     _Atomic size_t flushed;  /* written by the writer only; pairs with linkbuffer_unread() */

@@ -14,7 +14,7 @@ struct lb_node {
     struct linkbuffer_block *block; /* this window's count is held here */
     uint8_t *data;
     size_t len;
-    /* Of the first node of a chain on its way from the writer to the reader, else unused. */
+    /* Of the first node of a chain in the mailbox, else unused. */
     struct lb_node *chain_last;
     size_t chain_len;
 };

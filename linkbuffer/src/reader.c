@@ -15,18 +15,26 @@ static size_t min_size(size_t a, size_t b)
 void lb_reader_pull(struct linkbuffer *lb)
 {
     struct lb_reader *reader = &lb->reader;
-    /* Relaxed: only a hint. The exchange pairs with the store in linkbuffer_flush(). */
+    /* Relaxed: only a hint; a flush that this thread has heard of by other means shows here. */
     if (atomic_load_explicit(&lb->mailbox, memory_order_relaxed) == NULL)
         return;
+    /* Pairs with the stores in publish(): the newest one comes after those of the older chains. */
     struct lb_node *chain = atomic_exchange_explicit(&lb->mailbox, NULL, memory_order_acquire);
-    if (chain == NULL)
-        return;
+    struct lb_node *newest_last = chain->chain_last;
+    struct lb_node *newer = NULL;
+    while (chain != NULL) {
+        struct lb_node *last = chain->chain_last;
+        struct lb_node *older = last->next;
+        last->next = newer;
+        reader->len += chain->chain_len;
+        newer = chain;
+        chain = older;
+    }
     if (reader->last != NULL)
-        reader->last->next = chain;
+        reader->last->next = newer;
     else
-        reader->first = chain;
-    reader->last = chain->chain_last;
-    reader->len += chain->chain_len;
+        reader->first = newer;
+    reader->last = newest_last;
 }
 
 static void count_consumed(struct linkbuffer *lb, size_t n)
@@ -68,6 +76,18 @@ static void consume(struct linkbuffer *lb, size_t n)
     }
 }
 
+/* Takes the window behind this one out of the chain and gives it to the caller. */
+static struct lb_node *unlink_next(struct lb_reader *reader, struct lb_node *node)
+{
+    struct lb_node *next = node->next;
+    node->next = next->next;
+    if (reader->last == next)
+        reader->last = node;
+    if (reader->settled == next)
+        reader->settled = node;
+    return next;
+}
+
 /* Copies n bytes of what follows the window into the room behind it. */
 static void gather(struct lb_reader *reader, struct lb_node *node, size_t n)
 {
@@ -80,14 +100,20 @@ static void gather(struct lb_reader *reader, struct lb_node *node, size_t n)
         from->data += step;
         from->len -= step;
         n -= step;
-        if (from->len > 0)
-            return;
-        node->next = from->next;
-        if (reader->last == from)
-            reader->last = node;
-        if (reader->settled == from)
-            reader->settled = node;
-        retire(reader, from);
+        if (from->len == 0)
+            retire(reader, unlink_next(reader, node));
+    }
+}
+
+/* Lets the first window reach n bytes as far as its neighbours go on where it ends. */
+static void join(struct lb_reader *reader, size_t n)
+{
+    struct lb_node *first = reader->first;
+    while (first->len < n && first->next->block == first->block &&
+           first->next->data == first->data + first->len) {
+        first->len += first->next->len;
+        /* Only the first window is ever shown, so nothing points at this one. */
+        lb_node_destroy(unlink_next(reader, first));
     }
 }
 
@@ -107,6 +133,9 @@ static struct lb_node *insert_copy(struct lb_node **link, size_t capacity)
 static int pull_up(struct lb_reader *reader, size_t n)
 {
     struct lb_node *first = reader->first;
+    join(reader, n);
+    if (first->len >= n)
+        return 0;
     if (lb_node_room(first) >= n - first->len) {
         gather(reader, first, n - first->len);
         return 0;
@@ -301,18 +330,20 @@ static bool is_wasteful(const struct lb_node *node, size_t copy_limit)
     return node->len <= copy_limit || !linkbuffer_block_is_shared(node->block);
 }
 
-/* Settles the window behind *link; the one to go on from. */
-static struct lb_node *settle_node(struct lb_reader *reader, struct lb_node *previous,
-                                   struct lb_node **link, size_t copy_limit)
+/* Settles the window behind `previous`, NULL: the first one; gives the one to go on from. */
+static struct lb_node *settle_next(struct lb_reader *reader, struct lb_node *previous,
+                                   size_t copy_limit)
 {
+    struct lb_node **link = previous == NULL ? &reader->first : &previous->next;
     struct lb_node *node = *link;
-    if (previous != NULL && node->len <= copy_limit && lb_node_room(previous) >= node->len) {
+    bool wasteful = is_wasteful(node, copy_limit);
+    if (!wasteful && node->len > copy_limit)
+        return node;
+    if (previous != NULL && lb_node_room(previous) >= node->len) {
         gather(reader, previous, node->len);
         return previous;
     }
-    if (!is_wasteful(node, copy_limit))
-        return node;
-    struct lb_node *copy = insert_copy(link, node->len);
+    struct lb_node *copy = wasteful ? insert_copy(link, node->len) : NULL;
     if (copy == NULL)
         return node;
     gather(reader, copy, node->len);
@@ -323,12 +354,14 @@ void linkbuffer_settle(struct linkbuffer *lb, size_t copy_limit)
 {
     struct lb_reader *reader = &lb->reader;
     lb_reader_pull(lb);
-    struct lb_node *previous = reader->settled;
-    struct lb_node **link = previous == NULL ? &reader->first : &previous->next;
-    while (*link != NULL) {
-        previous = settle_node(reader, previous, link, copy_limit);
-        link = &previous->next;
+    if (reader->first != NULL) {
+        /* The first one again: it has been consumed from, or others have left its block. */
+        struct lb_node *previous = settle_next(reader, NULL, copy_limit);
+        if (reader->settled != NULL)
+            previous = reader->settled;
+        while (previous->next != NULL)
+            previous = settle_next(reader, previous, copy_limit);
+        reader->settled = previous;
     }
-    reader->settled = previous;
     linkbuffer_release(lb);
 }

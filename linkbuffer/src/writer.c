@@ -6,8 +6,15 @@
 
 /* Largest block that is allocated ahead of what was asked for. */
 #define LB_BLOCK_AHEAD_MAX ((size_t)64 * 1024 - LINKBUFFER_BLOCK_OVERHEAD)
-/* Largest first block that is allocated ahead: what an odd large flush may cost the next one. */
-#define LB_CHUNK_MAX 4096U
+/* Largest first block that is allocated ahead: what odd large flushes may cost the next one. */
+#define LB_CHUNK_MAX ((size_t)4096 - LINKBUFFER_BLOCK_OVERHEAD)
+
+_Static_assert(LB_BLOCK_AHEAD_MAX <= UINT16_MAX, "lb_writer counts ahead in 16 bits");
+
+static uint16_t at_most(size_t n, size_t limit)
+{
+    return (uint16_t)(n < limit ? n : limit);
+}
 
 static void link_node(struct lb_writer *writer, struct lb_node *node, size_t room)
 {
@@ -20,15 +27,13 @@ static void link_node(struct lb_writer *writer, struct lb_node *node, size_t roo
     writer->room = room;
 }
 
-/* Flushes tend to repeat their size, and blocks within one flush grow by doubling. */
+/*
+ * Flushes tend to repeat their size, and blocks within one flush grow with what it has copied.
+ * What it shows by reference says nothing about the next copy.
+ */
 static size_t block_size(const struct lb_writer *writer, size_t n)
 {
-    const struct lb_node *last = writer->last;
-    size_t ahead = writer->chunk;
-    if (last != NULL && last->block->kind == LB_BLOCK_OWN && last == &last->block->node)
-        ahead = 2 * last->block->capacity;
-    if (ahead > LB_BLOCK_AHEAD_MAX)
-        ahead = LB_BLOCK_AHEAD_MAX;
+    size_t ahead = writer->copied > writer->chunk ? writer->copied : writer->chunk;
     return n > ahead ? n : ahead;
 }
 
@@ -40,6 +45,7 @@ static uint8_t *extend(struct lb_writer *writer, size_t n)
     last->len += n;
     writer->len += n;
     writer->room -= n;
+    writer->copied = at_most(writer->copied + n, LB_BLOCK_AHEAD_MAX);
     return end;
 }
 
@@ -86,6 +92,7 @@ int linkbuffer_commit(struct linkbuffer *lb, size_t n)
     *link = NULL;
     writer->last = last;
     writer->len = n;
+    writer->copied = at_most(n, writer->copied);
     writer->room = last == NULL ? 0 : lb_node_room(last);
     return 0;
 }
@@ -157,40 +164,44 @@ int linkbuffer_append(struct linkbuffer *lb, struct linkbuffer *from)
     return 0;
 }
 
-/* The chain that the reader has not taken yet, back in this side's hands; NULL when there is none.
- */
-static struct lb_node *take_back(struct linkbuffer *lb)
+/* Puts the chain on top of those the reader has not taken yet. */
+static void publish(struct linkbuffer *lb, struct lb_node *chain)
 {
-    /* Relaxed: this side stored it, and nobody else changes a chain in the mailbox. */
-    if (atomic_load_explicit(&lb->mailbox, memory_order_relaxed) == NULL)
-        return NULL;
-    return atomic_exchange_explicit(&lb->mailbox, NULL, memory_order_relaxed);
+    struct lb_node *last = chain->chain_last;
+    /* Relaxed: this side stored it; it is not followed, only linked to. */
+    struct lb_node *older = atomic_load_explicit(&lb->mailbox, memory_order_relaxed);
+    last->next = older;
+    /* Release, here and below: pairs with the exchange in lb_reader_pull(). */
+    if (older != NULL &&
+        atomic_compare_exchange_strong_explicit(&lb->mailbox, &older, chain, memory_order_release,
+                                                memory_order_relaxed))
+        return;
+    last->next = NULL;
+    atomic_store_explicit(&lb->mailbox, chain, memory_order_release);
 }
 
 size_t linkbuffer_flush(struct linkbuffer *lb)
 {
     struct lb_writer *writer = &lb->writer;
+    struct lb_node *chain = writer->first;
     size_t n = writer->len;
     if (n == 0)
         return 0;
-    struct lb_node *chain = take_back(lb);
-    if (chain != NULL) {
-        chain->chain_last->next = writer->first;
-        chain->chain_len += n;
-    } else {
-        chain = writer->first;
-        chain->chain_len = n;
-    }
     chain->chain_last = writer->last;
+    chain->chain_len = n;
 
-    uint32_t chunk = n < LB_CHUNK_MAX ? (uint32_t)n : LB_CHUNK_MAX;
-    uint32_t smaller = chunk < writer->last_chunk ? chunk : writer->last_chunk;
-    *writer = (struct lb_writer){.chunk = smaller, .last_chunk = chunk};
+    uint16_t chunk = writer->chunk;
+    uint16_t last_chunk = writer->last_chunk;
+    if (writer->copied > 0) {
+        /* The smaller of the last two: one odd large flush costs the next one nothing. */
+        last_chunk = at_most(writer->copied, LB_CHUNK_MAX);
+        chunk = at_most(last_chunk, writer->last_chunk);
+    }
+    *writer = (struct lb_writer){.chunk = chunk, .last_chunk = last_chunk};
 
     size_t flushed = atomic_load_explicit(&lb->flushed, memory_order_relaxed) + n;
-    /* Before the mailbox, so that consumed never overtakes it. */
+    /* Before the mailbox, so that consumed never overtakes it; pairs with linkbuffer_unread(). */
     atomic_store_explicit(&lb->flushed, flushed, memory_order_relaxed);
-    /* Pairs with the exchange in lb_reader_pull(). */
-    atomic_store_explicit(&lb->mailbox, chain, memory_order_release);
+    publish(lb, chain);
     return n;
 }

@@ -157,7 +157,8 @@ LINKBUFFER_API void linkbuffer_release(struct linkbuffer *lb);
  * @return entries filled; 0 when nothing is readable or max <= 0
  *
  * Thread: reader.
- * Memory: lends the bytes until they are consumed and released.
+ * Memory: lends the bytes until release once they are consumed, or moved by next, peek or until
+ *         across windows; settle and append end the loan at once.
  */
 LINKBUFFER_API LINKBUFFER_MUST_CHECK int linkbuffer_iov(struct linkbuffer *lb, struct iovec *iov,
                                                         int max);
@@ -166,8 +167,11 @@ LINKBUFFER_API LINKBUFFER_MUST_CHECK int linkbuffer_iov(struct linkbuffer *lb, s
  * Makes unread bytes cheap to keep: copies small pieces out of blocks they use little of.
  *
  * A piece is copied when it uses less than a quarter of its block and either nobody else shows
- * the block or the piece is at most copy_limit bytes. Copies of neighbours share blocks. Memory
- * that cannot be had leaves the piece where it is.
+ * the block or the piece is at most copy_limit bytes. It goes behind its predecessor where that
+ * one's block has room, and so does every other piece of at most copy_limit bytes. Pieces of the
+ * caller's memory (linkbuffer_write_ref()) and of blocks under 512 bytes get no block of their
+ * own. A piece that was left where it is is looked at again when it has become the first one.
+ * Memory that cannot be had leaves the piece where it is.
  *
  * @param copy_limit  bytes; 0: only blocks that nobody else shows
  *

@@ -1,0 +1,425 @@
+/*
+ * Random operations on two buffers and their slices against flat arrays of bytes, with memory that
+ * fails now and then. Everything shown is compared with the model until it is released. SEED in
+ * the environment chooses another run.
+ */
+#include "support.h"
+
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/uio.h>
+
+enum {
+    BUFFERS = 6,
+    HELD = 48,
+    LIMIT = 1 << 17,
+    HOT = 64 * 1024 - 64
+};
+
+struct held {
+    const uint8_t *shown;
+    uint8_t *expected;
+    size_t n;
+};
+
+/* One buffer and what must be in it. The first two live for the whole run, the rest are slices. */
+struct model {
+    struct linkbuffer *lb;
+    size_t unread;
+    size_t written;           /* not flushed */
+    uint8_t bytes[2 * LIMIT]; /* unread, then written */
+    struct held held[HELD];
+    size_t held_count;
+};
+
+static struct model models[BUFFERS];
+static struct linkbuffer_block *hot;
+static size_t hot_used;
+static size_t lent;
+static size_t given_back;
+static uint64_t random_state;
+static size_t content;
+
+static size_t random_below(size_t n)
+{
+    random_state ^= random_state << 13;
+    random_state ^= random_state >> 7;
+    random_state ^= random_state << 17;
+    return (size_t)(random_state >> 11) % n;
+}
+
+/* Mostly small, sometimes large, so that windows of all sizes meet. */
+static size_t random_size(size_t max)
+{
+    static const size_t scales[] = {4, 40, 40, 400, 400, 4000, 20000};
+    size_t scale = scales[random_below(sizeof scales / sizeof *scales)];
+    return random_below((scale < max ? scale : max) + 1);
+}
+
+/* Mostly what is there, sometimes all of it, sometimes more. */
+static size_t random_demand(const struct model *m)
+{
+    size_t dice = random_below(16);
+    if (dice == 0)
+        return m->unread + 1 + random_below(100);
+    return dice == 1 ? m->unread : random_size(m->unread);
+}
+
+static void fill(uint8_t *into, size_t n)
+{
+    pattern_fill(into, n, content);
+    content += n;
+}
+
+static void hold(struct model *m, const void *shown, size_t n)
+{
+    if (n == 0 || m->held_count == HELD)
+        return;
+    struct held *held = &m->held[m->held_count++];
+    held->shown = shown;
+    held->n = n;
+    held->expected = malloc(n);
+    cr_assert_not_null(held->expected);
+    memcpy(held->expected, m->bytes, n);
+}
+
+static void check_held(struct model *m)
+{
+    for (size_t i = 0; i < m->held_count; i++)
+        cr_assert_eq(memcmp(m->held[i].shown, m->held[i].expected, m->held[i].n), 0);
+}
+
+static void drop_held(struct model *m)
+{
+    for (size_t i = 0; i < m->held_count; i++)
+        free(m->held[i].expected);
+    m->held_count = 0;
+}
+
+static void model_consume(struct model *m, size_t n)
+{
+    m->unread -= n;
+    memmove(m->bytes, m->bytes + n, m->unread + m->written);
+}
+
+static void check_content(struct model *m)
+{
+    static struct iovec iov[LIMIT];
+    int count = linkbuffer_iov(m->lb, iov, LIMIT);
+    size_t at = 0;
+    for (int i = 0; i < count; i++) {
+        cr_assert_gt(iov[i].iov_len, 0);
+        cr_assert_leq(at + iov[i].iov_len, m->unread);
+        cr_assert_eq(memcmp(iov[i].iov_base, m->bytes + at, iov[i].iov_len), 0);
+        at += iov[i].iov_len;
+    }
+    cr_assert_eq(at, m->unread);
+}
+
+static void check(struct model *m)
+{
+    cr_assert_eq(linkbuffer_unread(m->lb), m->unread);
+    cr_assert_eq(linkbuffer_reserved_len(m->lb), m->written);
+    if (random_below(8) == 0)
+        cr_assert_eq(linkbuffer_len(m->lb), m->unread);
+    if (random_below(16) == 0)
+        check_content(m);
+    check_held(m);
+}
+
+/* A call that may fail for memory: 0 is success, and then the model has to follow. */
+static bool succeeded(int status)
+{
+    bool injected = alloc_failed();
+    cr_assert(status == 0 || (status == -ENOMEM && injected), "status %d", status);
+    return status == 0;
+}
+
+static void give_back(void *arg)
+{
+    given_back++;
+    free(arg);
+}
+
+static void do_write(struct model *m, size_t n)
+{
+    uint8_t *bytes = m->bytes + m->unread + m->written;
+    fill(bytes, n);
+    if (succeeded(linkbuffer_write(m->lb, bytes, n)))
+        m->written += n;
+}
+
+static void do_reserve(struct model *m, size_t n)
+{
+    void *into;
+    if (!succeeded(linkbuffer_reserve(m->lb, n, &into)))
+        return;
+    uint8_t *bytes = m->bytes + m->unread + m->written;
+    fill(bytes, n);
+    if (n > 0)
+        memcpy(into, bytes, n);
+    m->written += n;
+}
+
+static void do_commit(struct model *m, size_t n)
+{
+    (void)alloc_failed();
+    n = random_below(2) == 0 ? m->written : random_below(m->written + 2 + n / 64);
+    int status = linkbuffer_commit(m->lb, n);
+    cr_assert_eq(status, n > m->written ? -EINVAL : 0);
+    if (status == 0)
+        m->written = n;
+}
+
+static void do_write_ref(struct model *m, size_t n)
+{
+    uint8_t *bytes = m->bytes + m->unread + m->written;
+    uint8_t *memory = malloc(n + 1);
+    cr_assert_not_null(memory);
+    fill(bytes, n);
+    memcpy(memory, bytes, n);
+    if (succeeded(linkbuffer_write_ref(m->lb, memory, n, give_back, memory))) {
+        lent++;
+        m->written += n;
+    } else {
+        free(memory);
+    }
+}
+
+static void do_adopt(struct model *m, size_t n)
+{
+    if (hot != NULL && !linkbuffer_block_is_shared(hot))
+        hot_used = 0;
+    if (hot == NULL || hot_used + n > HOT) {
+        linkbuffer_block_release(hot);
+        hot = linkbuffer_block_create(HOT);
+        hot_used = 0;
+        if (hot == NULL) {
+            cr_assert(alloc_failed());
+            return;
+        }
+    }
+    uint8_t *bytes = m->bytes + m->unread + m->written;
+    uint8_t *data = (uint8_t *)linkbuffer_block_data(hot) + hot_used;
+    fill(data, n);
+    if (succeeded(linkbuffer_adopt(m->lb, hot, data, n))) {
+        memcpy(bytes, data, n);
+        m->written += n;
+        hot_used += n;
+    }
+}
+
+static void do_append(struct model *m, size_t n)
+{
+    struct model *from = &models[random_below(BUFFERS)];
+    (void)n;
+    if (from->lb == NULL || m->unread + m->written + from->unread > LIMIT)
+        return;
+    if (from == m) {
+        cr_assert_eq(linkbuffer_append(m->lb, from->lb), -EINVAL);
+    } else if (succeeded(linkbuffer_append(m->lb, from->lb))) {
+        memcpy(m->bytes + m->unread + m->written, from->bytes, from->unread);
+        m->written += from->unread;
+        model_consume(from, from->unread);
+        check(from);
+    }
+}
+
+static void do_flush(struct model *m, size_t n)
+{
+    (void)n;
+    cr_assert_eq(linkbuffer_flush(m->lb), m->written);
+    m->unread += m->written;
+    m->written = 0;
+}
+
+static void do_show(struct model *m, bool consume)
+{
+    size_t n = random_demand(m);
+    const void *out = m;
+    int status = consume ? linkbuffer_next(m->lb, n, &out) : linkbuffer_peek(m->lb, n, &out);
+    if (n > m->unread) {
+        cr_assert_eq(status, -EAGAIN);
+        cr_assert_eq(out, m);
+    } else if (succeeded(status)) {
+        cr_assert(n > 0 || out == NULL);
+        cr_assert(n == 0 || memcmp(out, m->bytes, n) == 0);
+        hold(m, out, n);
+        if (consume)
+            model_consume(m, n);
+    }
+}
+
+static void do_next(struct model *m, size_t n)
+{
+    (void)n;
+    do_show(m, true);
+}
+
+static void do_peek(struct model *m, size_t n)
+{
+    (void)n;
+    do_show(m, false);
+}
+
+static void do_skip(struct model *m, size_t n)
+{
+    n = random_demand(m);
+    int status = linkbuffer_skip(m->lb, n);
+    cr_assert_eq(status, n > m->unread ? -EAGAIN : 0);
+    if (status == 0)
+        model_consume(m, n);
+}
+
+static void do_read(struct model *m, size_t n)
+{
+    static uint8_t into[2 * LIMIT];
+    n = random_demand(m);
+    size_t expected = n < m->unread ? n : m->unread;
+    cr_assert_eq(linkbuffer_read(m->lb, into, n), expected);
+    cr_assert_eq(memcmp(into, m->bytes, expected), 0);
+    model_consume(m, expected);
+}
+
+static void do_until(struct model *m, size_t n)
+{
+    /* Few different delimiters, so that a search is resumed now and then. */
+    uint8_t delimiter = (uint8_t)random_below(n % 4 == 0 ? 256 : 2);
+    const uint8_t *hit = m->unread == 0 ? NULL : memchr(m->bytes, delimiter, m->unread);
+    const void *out = m;
+    size_t got = 0;
+    int status = linkbuffer_until(m->lb, delimiter, &out, &got);
+    if (hit == NULL) {
+        cr_assert_eq(status, -EAGAIN);
+    } else if (succeeded(status)) {
+        cr_assert_eq(got, (size_t)(hit - m->bytes) + 1);
+        cr_assert_eq(memcmp(out, m->bytes, got), 0);
+        hold(m, out, got);
+        model_consume(m, got);
+    }
+}
+
+static void destroy(struct model *m)
+{
+    check_held(m);
+    drop_held(m);
+    linkbuffer_destroy(m->lb);
+    m->lb = NULL;
+}
+
+static void do_slice(struct model *m, size_t n)
+{
+    struct model *to = &models[2 + random_below(BUFFERS - 2)];
+    struct linkbuffer *slice;
+    if (to == m)
+        return;
+    n = random_demand(m);
+    int status = linkbuffer_slice(m->lb, n, &slice);
+    if (n > m->unread) {
+        cr_assert_eq(status, -EAGAIN);
+        return;
+    }
+    if (!succeeded(status))
+        return;
+    if (to->lb != NULL)
+        destroy(to);
+    to->lb = slice;
+    to->unread = n;
+    to->written = 0;
+    memcpy(to->bytes, m->bytes, n);
+    model_consume(m, n);
+    check(to);
+}
+
+static void do_release(struct model *m, size_t n)
+{
+    (void)n;
+    linkbuffer_release(m->lb);
+    drop_held(m);
+}
+
+static void do_settle(struct model *m, size_t n)
+{
+    linkbuffer_settle(m->lb, n);
+    drop_held(m);
+}
+
+static void do_drain(struct model *m, size_t n)
+{
+    (void)n;
+    cr_assert_eq(linkbuffer_skip(m->lb, m->unread), 0);
+    model_consume(m, m->unread);
+    do_release(m, 0);
+    cr_assert_eq(linkbuffer_commit(m->lb, 0), 0);
+    m->written = 0;
+    struct linkbuffer_stats stats = figures(m->lb);
+    cr_assert_eq(stats.blocks, 0);
+}
+
+static void step(void)
+{
+    static void (*const writes[])(struct model *, size_t) = {do_write, do_reserve, do_write_ref,
+                                                             do_adopt, do_adopt,   do_flush,
+                                                             do_flush, do_commit,  do_append};
+    static void (*const reads[])(struct model *, size_t) = {
+        do_next,  do_next,  do_peek,    do_peek,    do_skip,  do_read,
+        do_until, do_slice, do_release, do_release, do_settle};
+    struct model *m = &models[random_below(BUFFERS)];
+    if (m->lb == NULL)
+        m = &models[random_below(2)];
+    size_t n = random_size(20000);
+    if (random_below(8) == 0)
+        alloc_fail_at(1 + random_below(3));
+    if (random_below(400) == 0)
+        do_drain(m, n);
+    else if (random_below(2) == 0 && m->unread + m->written + n <= LIMIT)
+        writes[random_below(sizeof writes / sizeof *writes)](m, n);
+    else
+        reads[random_below(sizeof reads / sizeof *reads)](m, n);
+    (void)alloc_failed();
+    check(m);
+}
+
+static void run(uint64_t seed_of_run, size_t steps)
+{
+    size_t before = live_bytes();
+    lent = given_back = 0;
+    random_state = seed_of_run * 0x9E3779B97F4A7C15U + 1;
+    models[0].lb = make_buffer();
+    models[1].lb = make_buffer();
+    for (size_t i = 0; i < steps; i++)
+        step();
+    for (size_t i = 0; i < BUFFERS; i++) {
+        if (models[i].lb != NULL) {
+            check_content(&models[i]);
+            destroy(&models[i]);
+        }
+        models[i].unread = models[i].written = 0;
+    }
+    linkbuffer_block_release(hot);
+    hot = NULL;
+    cr_assert_eq(given_back, lent);
+    cr_assert_eq(live_bytes(), before);
+}
+
+static uint64_t seed;
+static bool failed;
+
+static void tell_seed(void)
+{
+    if (failed)
+        fprintf(stderr, "random: begin with SEED=%llu to see it again\n", (unsigned long long)seed);
+}
+
+Test(random, operations_agree_with_a_flat_array, .fini = tell_seed)
+{
+    const char *from = getenv("SEED");
+    seed = from == NULL ? 1 : strtoull(from, NULL, 10);
+    failed = true;
+    for (uint64_t end = seed + 25; seed < end; seed++)
+        run(seed, 6000);
+    failed = false;
+}
