@@ -4,6 +4,7 @@
 
 #include <gopool/gopool.h>
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -30,6 +31,9 @@ struct gopool *pool_with(const struct gopool_options *options);
 
 /* Threads of this process. */
 size_t thread_count(void);
+
+/* Whether a thread of this process sleeps in the kernel. */
+bool thread_sleeps(int thread);
 
 /*
  * Runs fn(arg) in a child process and reads what it writes to stderr, cut to `size` bytes.

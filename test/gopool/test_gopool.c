@@ -1,4 +1,5 @@
 /* The public calls: options, submitting in each form, stopping, figures. */
+#define _GNU_SOURCE /* NOLINT(readability-identifier-naming): the C library's name for it */
 #include <gopool/gopool.h>
 
 #include <criterion/criterion.h>
@@ -9,6 +10,7 @@
 #include <semaphore.h>
 #include <stdatomic.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "support.h"
 
@@ -228,6 +230,33 @@ Test(gopool, stop_refuses_new_tasks_and_runs_the_accepted_ones)
     cr_assert_eq(stats_of(pool).workers, 0);
     cr_assert_eq(gopool_stop(pool), 0);
     cr_assert_eq(gopool_go(pool, count_run, NULL), -ESHUTDOWN);
+    gopool_destroy(pool);
+}
+
+static void *open_gate_when_main_sleeps(void *arg)
+{
+    while (!thread_sleeps(*(const int *)arg))
+        sched_yield();
+    sem_post(&gate);
+    return NULL;
+}
+
+Test(gopool, a_second_stop_waits_for_the_first)
+{
+    struct gopool *pool = pool_with(&(struct gopool_options){.cap = 1});
+    int main_thread = gettid();
+    pthread_t stopper;
+    pthread_t opener;
+
+    sem_init(&gate, 0, 0);
+    cr_assert_eq(gopool_go(pool, pass_gate, NULL), 0);
+    cr_assert_eq(pthread_create(&stopper, NULL, stop_pool, pool), 0);
+    WAIT_UNTIL(gopool_go(pool, count_run, NULL) == -ESHUTDOWN);
+    cr_assert_eq(pthread_create(&opener, NULL, open_gate_when_main_sleeps, &main_thread), 0);
+    cr_assert_eq(gopool_stop(pool), 0);
+    cr_assert_eq(stats_of(pool).finished_count, stats_of(pool).submitted_count);
+    pthread_join(opener, NULL);
+    pthread_join(stopper, NULL);
     gopool_destroy(pool);
 }
 

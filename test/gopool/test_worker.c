@@ -269,6 +269,40 @@ Test(worker, pthread_exit_in_a_task_costs_no_slot)
     cr_assert_eq(after.live_bytes, before.live_bytes);
 }
 
+static void panic_at_thread_end(void *value)
+{
+    gopool_panic("with %d", *(int *)value);
+}
+
+static void exit_with_a_panicking_destructor(void *arg)
+{
+    static int value = 6;
+
+    if (pthread_setspecific(*(pthread_key_t *)arg, &value) == 0)
+        pthread_exit(NULL);
+}
+
+static void panic_after_exit(void *arg)
+{
+    struct gopool *pool = pool_with(NULL);
+    pthread_key_t key;
+
+    (void)arg;
+    if (pthread_key_create(&key, panic_at_thread_end) != 0 ||
+        gopool_go(pool, exit_with_a_panicking_destructor, &key) != 0)
+        abort();
+    gopool_destroy(pool);
+}
+
+Test(worker, after_pthread_exit_the_tasks_boundary_is_gone)
+{
+    char output[512];
+    int status = run_in_child(panic_after_exit, NULL, output, sizeof output);
+
+    cr_assert(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT, "status %x", (unsigned)status);
+    cr_assert_not_null(strstr(output, "panic outside a task and gopool_try(): with 6"));
+}
+
 Test(worker, pthread_exit_passes_queued_tasks_on_though_no_thread_can_be_had)
 {
     struct gopool *pool = pool_with(&(struct gopool_options){.cap = 1});
@@ -427,8 +461,10 @@ static void run_two_panics(void *arg)
     struct gopool *pool = pool_with(arg);
     int number = 8;
 
-    if (gopool_go(pool, raise_panic, &number) != 0 || gopool_go(pool, raise_panic, &number) != 0)
-        abort();
+    for (int i = 0; i < 2; i++) {
+        if (gopool_go(pool, raise_panic, &number) != 0)
+            abort();
+    }
     gopool_destroy(pool);
 }
 
