@@ -16,20 +16,22 @@
  *
  * Sender: at most one thread moves bytes from the output buffer to the socket.
  *   NONE        flush off the poller        THREAD + 1 use   the caller sends
- *   NONE        flush on the poller         POLLER           the poller sends at the end of the turn
- *   THREAD, POLLER  flush                   the same + SEND_MORE: the sender looks once more
+ *   NONE        flush on the poller         POLLER           the poller sends at the end of the
+ * turn THREAD, POLLER  flush                   the same + SEND_MORE: the sender looks once more
  *   THREAD      nothing left, no SEND_MORE  NONE - 1 use     -
  *   THREAD      SEND_MORE                   THREAD           the sender looks once more
  *   THREAD      the socket is full          POLLER - 1 use   poke: the poller sends the rest
  *   POLLER      nothing left, no SEND_MORE  NONE             -
  *
  * End: CLOSING (no new output, no new request), then on the poller: drain what was flushed unless
- * ABORTED, shutdown(2), leave the backend; then, with no use left, ENDED and close(2). A use is a
- * system call on the descriptor, or a call that must not meet the end half way, off the poller.
+ * ABORTED, shutdown(2), leave the backend; then, with no use left and no poke on its way, ENDED
+ * and close(2), and the last turn. A use is a system call on the descriptor, or a call that must
+ * not meet the end half way, off the poller.
  *
  * Poke: whatever the poller has to look at is a bit here; POKED says that the connection is on
  * its way to the poller, so that it is there at most once. The poller clears POKED first and then
- * looks at everything, so nothing that was set before is missed.
+ * looks at everything, so nothing that was set before is missed. Only the poller clears the pause
+ * bits. A poke that was set keeps the connection alive until the poller has taken it.
  *
  * Ordering: every transition is an acq_rel read-modify-write of the one word, so whatever a
  * thread wrote before its transition is visible to the thread that makes the next one.
@@ -61,6 +63,10 @@ enum np_conn_bits {
     NP_CONN_POKED = 1 << 10,       /* on its way to the poller */
     NP_CONN_SEND_MORE = 1 << 11,   /* flushed since the sender last looked */
     NP_CONN_PAUSED = NP_CONN_PAUSE_INPUT | NP_CONN_PAUSE_OUTPUT,
+    /* What the poller can only go on with when the turn, or the sender, has come to rest. */
+    NP_CONN_POLLER_WAITS_FOR_TURN =
+        NP_CONN_PEER_EOF | NP_CONN_CLOSING | NP_CONN_SHUTDOWN | NP_CONN_PAUSE_INPUT,
+    NP_CONN_POLLER_WAITS_FOR_SENDER = NP_CONN_CLOSING | NP_CONN_SHUTDOWN | NP_CONN_PAUSE_OUTPUT,
 };
 
 enum np_conn_sender {
@@ -84,8 +90,11 @@ uint32_t np_state_read(const struct np_conn_state *state);
 bool np_state_claim_turn(struct np_conn_state *state, enum np_conn_turn as);
 /* The executor starts. */
 void np_state_begin_turn(struct np_conn_state *state);
-/* True: handed back, *word is what was left. False: something came, look once more. */
-bool np_state_end_turn(struct np_conn_state *state, uint32_t *word);
+/*
+ * True: handed back, with a poke if the poller waits for that. False: something came, look once
+ * more. Unless a poke is to be delivered, the connection may be gone when it returns true.
+ */
+bool np_state_end_turn(struct np_conn_state *state, bool *deliver_poke);
 /* The share is used up: back to SCHEDULED. */
 void np_state_requeue_turn(struct np_conn_state *state);
 
@@ -94,25 +103,27 @@ void np_state_requeue_turn(struct np_conn_state *state);
  * more. -ENOTCONN: the connection has ended.
  */
 int np_state_claim_sender(struct np_conn_state *state, enum np_conn_sender as);
-/* True: given up (THREAD with its use), *word is what was left. False: look once more. */
-bool np_state_release_sender(struct np_conn_state *state, uint32_t *word);
+/* True: given up (THREAD with its use, and a poke if the poller waits). False: look once more. */
+bool np_state_release_sender(struct np_conn_state *state, bool *deliver_poke);
 /* THREAD gives its place and its use to the poller. True: the caller must deliver the poke. */
 bool np_state_hand_sender(struct np_conn_state *state);
 
-/* Sets bits. True: the caller must deliver the poke (with_poke, and none was on its way). */
-bool np_state_set(struct np_conn_state *state, uint32_t bits, bool with_poke);
-/* Clears bits, all in one; the word before. */
+/* Sets bits and POKED, unless ENDED. True: the caller must deliver the poke. */
+bool np_state_poke(struct np_conn_state *state, uint32_t bits);
+/* Sets bits. Poller only. */
+void np_state_set(struct np_conn_state *state, uint32_t bits);
+/* Clears bits; the word as it is then. Poller only. */
 uint32_t np_state_clear(struct np_conn_state *state, uint32_t bits);
-/* CLOSING, with ABORTED or not. True when it was not closing before. */
+/* CLOSING, with ABORTED or not, unless ENDED. True: it was not closing before. */
 bool np_state_close(struct np_conn_state *state, uint32_t bits, bool *deliver_poke);
-/* CLOSING if the turn is idle and no bit of `unless` is set; otherwise false, nothing changed. */
+/* CLOSING if the turn is idle and it was not closing; otherwise nothing changes. Poller only. */
 bool np_state_close_idle(struct np_conn_state *state, uint32_t bits);
 
 /* 0, or -ENOTCONN once ENDED. */
 int np_state_begin_use(struct np_conn_state *state);
 /* True: it was the last one and the poller waits for it; the caller must deliver the poke. */
 bool np_state_end_use(struct np_conn_state *state);
-/* ENDED, if no use is left. */
+/* ENDED, if no use is left and no poke is on its way. Poller only. */
 bool np_state_end(struct np_conn_state *state);
 
 #endif

@@ -1,0 +1,233 @@
+/**
+ * A connection: bytes in, bytes out, and its end.
+ *
+ * Turns. Callbacks of a connection run one at a time, each in a turn. on_request starts when at
+ * least `need` bytes are unread; need is 1 unless a call that found too few bytes raised it. When
+ * on_request returns, what it consumed is released and pointers it was given are dead; to keep
+ * bytes, slice them. If it consumed something and enough is left, it is called again; if it
+ * consumed nothing, it is called when more bytes have come. The end of the peer's bytes, when some
+ * are unread, calls it whatever need is.
+ *
+ * Reading never blocks. Unread input is bounded: at 256 KiB, or at need when that is more, the
+ * connection stops receiving, and goes on at 64 KiB or below need.
+ *
+ * Writing never blocks. While more than 1 MiB of output is queued the connection gets no turn and
+ * receives nothing; it goes on at 256 KiB.
+ *
+ * The end. When the peer has closed its side, everything it sent has been offered to on_request,
+ * and nobody retains the connection, it is closed; what was flushed is still sent.
+ *
+ * Threads: reading calls belong to the handler. Writing calls may be made on any thread that
+ * retains the connection, one at a time. The rest says so itself. After the end every call gives
+ * -ENOTCONN.
+ */
+#ifndef NETPOLL_CONN_H
+#define NETPOLL_CONN_H
+
+#include <netpoll/export.h>
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct linkbuffer;
+struct netpoll_conn;
+
+/** Why a connection has ended. The first reason wins. */
+enum netpoll_close_reason {
+    NETPOLL_CLOSE_NONE = 0,     /**< it has not */
+    NETPOLL_CLOSE_EOF = 1,      /**< the peer closed its side and was served */
+    NETPOLL_CLOSE_RESET = 2,    /**< the peer reset the connection or does not receive any more */
+    NETPOLL_CLOSE_USER = 3,     /**< netpoll_conn_close() or netpoll_conn_abort() */
+    NETPOLL_CLOSE_PANIC = 4,    /**< a callback panicked */
+    NETPOLL_CLOSE_ERROR = 5,    /**< the system failed; the log has the errno */
+    NETPOLL_CLOSE_SHUTDOWN = 6, /**< the server shut down */
+};
+
+/** Most bytes that need can be raised to: a message of 16 MiB and its head. */
+#define NETPOLL_MESSAGE_BYTES_MAX (((size_t)16 << 20) + ((size_t)64 << 10))
+
+/* Reading. Thread: handler. */
+
+/** Unread bytes. */
+NETPOLL_API NETPOLL_MUST_CHECK size_t netpoll_conn_len(struct netpoll_conn *conn);
+
+/**
+ * Consumes n bytes and shows them in one piece.
+ *
+ * @param out  the bytes; untouched on failure
+ * @return 0; -EAGAIN when fewer are there: need is n for the next turn; NETPOLL_EOF when fewer are
+ *         there and no more will come; -EMSGSIZE when n is above NETPOLL_MESSAGE_BYTES_MAX;
+ *         -ENOMEM; -ENOTCONN
+ *
+ * Memory: lends the bytes until the handler returns.
+ */
+NETPOLL_API NETPOLL_MUST_CHECK int netpoll_conn_next(struct netpoll_conn *conn, size_t n,
+                                                     const void **out);
+
+/** Shows n bytes in one piece without consuming them. Otherwise as netpoll_conn_next(). */
+NETPOLL_API NETPOLL_MUST_CHECK int netpoll_conn_peek(struct netpoll_conn *conn, size_t n,
+                                                     const void **out);
+
+/** Consumes n bytes without showing them. Otherwise as netpoll_conn_next(). */
+NETPOLL_API NETPOLL_MUST_CHECK int netpoll_conn_skip(struct netpoll_conn *conn, size_t n);
+
+/**
+ * Consumes everything up to and including the first delimiter and shows it in one piece.
+ *
+ * @param n  bytes shown, delimiter included; untouched on failure
+ * @return as netpoll_conn_next(); without a delimiter need is one byte more than is there
+ */
+NETPOLL_API NETPOLL_MUST_CHECK int netpoll_conn_until(struct netpoll_conn *conn, uint8_t delimiter,
+                                                      const void **out, size_t *n);
+
+/** Consumes up to n bytes into the caller's memory. @return bytes copied; -ENOTCONN */
+NETPOLL_API NETPOLL_MUST_CHECK ssize_t netpoll_conn_read(struct netpoll_conn *conn, void *into,
+                                                         size_t n);
+
+/**
+ * Consumes n bytes into a buffer of their own, without a copy. Otherwise as netpoll_conn_next().
+ *
+ * Memory: the caller owns *out, on any thread, and frees it with linkbuffer_destroy().
+ */
+NETPOLL_API NETPOLL_MUST_CHECK int netpoll_conn_slice(struct netpoll_conn *conn, size_t n,
+                                                      struct linkbuffer **out);
+
+/* Writing. Thread: one at a time per connection. */
+
+/**
+ * Appends n bytes that lie in one piece and lets the caller fill them.
+ *
+ * @return 0; -ENOMEM; -ENOTCONN
+ *
+ * Memory: lends the bytes until flush or commit.
+ */
+NETPOLL_API NETPOLL_MUST_CHECK int netpoll_conn_reserve(struct netpoll_conn *conn, size_t n,
+                                                        void **out);
+
+/**
+ * Keeps the first n bytes written since the last flush and takes the rest back.
+ *
+ * @return 0; -EINVAL when fewer were written; -ENOTCONN
+ */
+NETPOLL_API NETPOLL_MUST_CHECK int netpoll_conn_commit(struct netpoll_conn *conn, size_t n);
+
+/** Appends a copy of n bytes. @return 0; -ENOMEM; -ENOTCONN */
+NETPOLL_API NETPOLL_MUST_CHECK int netpoll_conn_write(struct netpoll_conn *conn, const void *data,
+                                                      size_t n);
+
+/**
+ * Appends the caller's memory itself.
+ *
+ * @param release  as for linkbuffer_write_ref(): called exactly once, with arg, when the bytes
+ *                 have been sent or dropped, on any thread; NULL: nothing is called
+ * @return 0; -ENOMEM or -ENOTCONN: release will not be called
+ *
+ * Memory: takes data.
+ */
+NETPOLL_API NETPOLL_MUST_CHECK int netpoll_conn_write_ref(struct netpoll_conn *conn,
+                                                          const void *data, size_t n,
+                                                          void (*release)(void *arg), void *arg);
+
+/**
+ * Moves every readable byte of a buffer to the end of the output, without a copy.
+ *
+ * @return 0; -ENOMEM; -ENOTCONN
+ *
+ * Memory: borrows from; it stays usable and the caller's.
+ */
+NETPOLL_API NETPOLL_MUST_CHECK int netpoll_conn_append(struct netpoll_conn *conn,
+                                                       struct linkbuffer *from);
+
+/**
+ * Hands everything written since the last flush to the kernel, now or as soon as it takes it.
+ *
+ * Never blocks. On the connection's poller it leaves in one send at the end of the turn; on any
+ * other thread it is sent at once as far as the socket goes, and the poller sends the rest.
+ *
+ * @return 0; 1 when more than 1 MiB is queued now; -ENOBUFS, nothing taken, when more than 16 MiB
+ *         was already queued; -ENOTCONN
+ */
+NETPOLL_API NETPOLL_MUST_CHECK int netpoll_conn_flush(struct netpoll_conn *conn);
+
+/* The end and the rest. Thread: any thread that is a callback of the connection or retains it. */
+
+/**
+ * Closes the connection: no on_request starts any more, what was flushed is sent until the
+ * server's close_timeout_ms, then the peer sees the end.
+ *
+ * @return 0; -ENOTCONN when it was closing already
+ */
+NETPOLL_API int netpoll_conn_close(struct netpoll_conn *conn);
+
+/** Closes the connection at once: what is queued is dropped and the peer sees a reset. */
+NETPOLL_API int netpoll_conn_abort(struct netpoll_conn *conn);
+
+/** False once the connection is closing. The peer's end alone does not make it false. */
+NETPOLL_API NETPOLL_MUST_CHECK bool netpoll_conn_is_active(const struct netpoll_conn *conn);
+
+/**
+ * Runs fn(conn, arg) in a turn of the connection, serial with its handlers.
+ *
+ * @return 0: fn will be called exactly once, before on_disconnect; -EINVAL without fn; -ENOMEM or
+ *         -ENOTCONN: it will not
+ */
+NETPOLL_API NETPOLL_MUST_CHECK int
+netpoll_conn_post(struct netpoll_conn *conn, void (*fn)(struct netpoll_conn *conn, void *arg),
+                  void *arg);
+
+/**
+ * Adds a callback for the end of the connection, after on_disconnect. Last added runs first.
+ *
+ * @return 0: fn will be called exactly once; -EINVAL without fn; -ENOMEM: it will not
+ *
+ * Thread: handler, or on_prepare.
+ */
+NETPOLL_API NETPOLL_MUST_CHECK int
+netpoll_conn_add_close_callback(struct netpoll_conn *conn,
+                                void (*fn)(struct netpoll_conn *conn, void *arg), void *arg);
+
+/** Keeps the handle valid after the callbacks. Memory: undone by netpoll_conn_release(). */
+NETPOLL_API void netpoll_conn_retain(struct netpoll_conn *conn);
+
+/** Undoes one netpoll_conn_retain(). */
+NETPOLL_API void netpoll_conn_release(struct netpoll_conn *conn);
+
+/** A pointer of the user's, NULL at first. Thread: handler, or on_prepare. */
+NETPOLL_API NETPOLL_MUST_CHECK void *netpoll_conn_data(const struct netpoll_conn *conn);
+/** Sets the user's pointer. Thread: handler, or on_prepare. */
+NETPOLL_API void netpoll_conn_set_data(struct netpoll_conn *conn, void *data);
+
+/** A number that no other connection of the runtime has had. */
+NETPOLL_API NETPOLL_MUST_CHECK uint64_t netpoll_conn_id(const struct netpoll_conn *conn);
+
+/**
+ * Writes the peer's address as netpoll_server_address() does; an unnamed unix peer is "unix:".
+ *
+ * @return 0; -ENOSPC; -ENOTCONN
+ */
+NETPOLL_API NETPOLL_MUST_CHECK int netpoll_conn_peer(struct netpoll_conn *conn, char *out,
+                                                     size_t size);
+
+/** Figures of one connection. */
+struct netpoll_conn_stats {
+    uint64_t bytes_in;  /**< received */
+    size_t unread;      /**< of those, not consumed */
+    size_t unsent;      /**< flushed and not taken by the kernel */
+    size_t held_blocks; /**< buffer blocks that unread bytes keep */
+    size_t held_bytes;  /**< capacity of those blocks */
+};
+
+/** Reads the figures. Thread: handler. */
+NETPOLL_API void netpoll_conn_stats_read(struct netpoll_conn *conn, struct netpoll_conn_stats *out);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

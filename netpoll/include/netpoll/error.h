@@ -1,0 +1,29 @@
+/**
+ * Errors: negative errno values, and one of our own outside the kernel's range.
+ */
+#ifndef NETPOLL_ERROR_H
+#define NETPOLL_ERROR_H
+
+#include <netpoll/export.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/** The peer has sent all it will send and there are not that many bytes left. */
+#define NETPOLL_EOF (-4096)
+
+/**
+ * A word for an error that a call of this library returned.
+ *
+ * @param error  a negative errno value or NETPOLL_EOF
+ *
+ * Thread: any thread. Memory: a constant string, or one that lives until the thread's next call.
+ */
+NETPOLL_API NETPOLL_MUST_CHECK const char *netpoll_strerror(int error);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

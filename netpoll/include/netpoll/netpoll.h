@@ -1,0 +1,12 @@
+/** netpoll: a reactor for RPC servers. This header includes all public ones of the module. */
+#ifndef NETPOLL_NETPOLL_H
+#define NETPOLL_NETPOLL_H
+
+#include <netpoll/conn.h>
+#include <netpoll/error.h>
+#include <netpoll/export.h>
+#include <netpoll/runtime.h>
+#include <netpoll/server.h>
+#include <netpoll/version.h>
+
+#endif

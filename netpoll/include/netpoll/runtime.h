@@ -1,0 +1,122 @@
+/**
+ * A runtime: the poller threads, the backend they use, and the pool that handlers run on.
+ *
+ * Several runtimes may exist; they share nothing but the process-wide memory pools.
+ *
+ * Threads: any thread, unless a call says otherwise. Errors: 0 or a negative errno value.
+ */
+#ifndef NETPOLL_RUNTIME_H
+#define NETPOLL_RUNTIME_H
+
+#include <netpoll/export.h>
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct gopool;
+struct netpoll_runtime;
+
+/** How the kernel is asked. */
+enum netpoll_backend {
+    NETPOLL_BACKEND_AUTO =
+        0, /**< io_uring where it works, else epoll; see netpoll_runtime_create() */
+    NETPOLL_BACKEND_EPOLL = 1,
+    NETPOLL_BACKEND_IO_URING = 2,
+};
+
+enum netpoll_log_level {
+    NETPOLL_LOG_ERROR = 0, /**< something was lost, a connection for example */
+    NETPOLL_LOG_WARNING = 1,
+    NETPOLL_LOG_INFO = 2,
+};
+
+/**
+ * Takes one line of the log.
+ *
+ * @param message  no newline; borrowed until the call returns
+ *
+ * Thread: any thread, also at the same time. It must not block for long.
+ */
+typedef void netpoll_log_fn(enum netpoll_log_level level, const char *message, void *arg);
+
+/** Zero is the default of every field. */
+struct netpoll_runtime_options {
+    enum netpoll_backend backend;  /**< NETPOLL_BACKEND_AUTO */
+    uint32_t pollers;              /**< poller threads; 0: one per CPU allowed; at most 256 */
+    struct gopool *pool;           /**< borrowed until destroy; NULL: the runtime makes its own */
+    bool disable_batch_scheduling; /**< false: pollers ask for SCHED_BATCH, see sched(7) */
+    netpoll_log_fn *log;           /**< NULL: one line on stderr */
+    void *log_arg;                 /**< handed to log */
+    uint32_t reserved[4];          /**< must be zero */
+};
+
+/**
+ * Creates a runtime and starts its pollers.
+ *
+ * With NETPOLL_BACKEND_AUTO the environment variable NETPOLL_BACKEND (auto, io_uring, epoll)
+ * decides when it is set; io_uring is used when it is found to work, otherwise epoll, with one
+ * line of log that gives the reason.
+ *
+ * @param options  borrowed; NULL: all defaults
+ * @param out      the runtime, NULL on failure
+ * @return 0; -EINVAL for an unknown backend (also in NETPOLL_BACKEND), too many pollers or a
+ *         reserved field set; -ENOTSUP when io_uring was asked for and does not work (the reason
+ *         is logged); -ENOMEM, -EMFILE, -EAGAIN as the system says
+ *
+ * Memory: the caller owns the runtime and ends it with netpoll_runtime_destroy().
+ */
+NETPOLL_API NETPOLL_MUST_CHECK int
+netpoll_runtime_create(const struct netpoll_runtime_options *options, struct netpoll_runtime **out);
+
+/**
+ * Ends the pollers, the pool if it is the runtime's own, and frees everything.
+ *
+ * @return 0; -EBUSY while a server of it exists; -EDEADLK on one of its own threads
+ *
+ * @param runtime  NULL does nothing
+ */
+NETPOLL_API NETPOLL_MUST_CHECK int netpoll_runtime_destroy(struct netpoll_runtime *runtime);
+
+/** Which backend runs, and why. */
+struct netpoll_backend_info {
+    const char *name;   /**< "epoll" or "io_uring" */
+    const char *reason; /**< why this one; lives as long as the runtime */
+};
+
+/** Reads which backend the runtime uses. */
+NETPOLL_API void netpoll_runtime_backend(const struct netpoll_runtime *runtime,
+                                         struct netpoll_backend_info *out);
+
+/** Number of poller threads. */
+NETPOLL_API NETPOLL_MUST_CHECK uint32_t
+netpoll_runtime_pollers(const struct netpoll_runtime *runtime);
+
+/** The pool that handlers run on. Memory: borrowed until the runtime is destroyed. */
+NETPOLL_API NETPOLL_MUST_CHECK struct gopool *
+netpoll_runtime_pool(const struct netpoll_runtime *runtime);
+
+/** Sums over all pollers since the start. */
+struct netpoll_stats {
+    uint64_t connections; /**< open now */
+    uint64_t accepted;    /**< taken from listeners */
+    uint64_t requests;    /**< calls of on_request */
+    uint64_t bytes_in;
+    uint64_t bytes_out;
+    uint64_t wakeups;      /**< times a poller came back from the kernel */
+    uint64_t accept_fails; /**< accept errors, descriptor limit among them */
+};
+
+/** Reads the figures. Each is exact; they are not of one instant. */
+NETPOLL_API void netpoll_runtime_stats(const struct netpoll_runtime *runtime,
+                                       struct netpoll_stats *out);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,267 @@
+/* Birth of a connection, its handles, and what may be asked of it. */
+#include "conn.h"
+
+#include "address.h"
+#include "log.h"
+#include "runtime.h"
+#include "server.h"
+#include "socket.h"
+
+#include <mcache/mcache.h>
+#include <netpoll/error.h>
+
+#include <errno.h>
+#include <string.h>
+
+static const struct np_fd_ops conn_ops = {
+    .lend_input = np_conn_input_lend,
+    .input_done = np_conn_input_done,
+    .adopt_input = np_conn_input_adopt,
+    .lend_output = np_conn_output_lend,
+    .output_done = np_conn_output_done,
+    .closed = np_conn_closed,
+};
+
+static void free_conn(struct netpoll_conn *conn)
+{
+    linkbuffer_destroy(conn->input.lb);
+    linkbuffer_destroy(conn->output.lb);
+    mcache_free(conn);
+}
+
+void np_conn_unref(struct netpoll_conn *conn)
+{
+    /* Release: what this holder did; acquire: what all of them did, before the free. */
+    if (atomic_fetch_sub_explicit(&conn->refs, 1, memory_order_acq_rel) == 1)
+        free_conn(conn);
+}
+
+static struct netpoll_conn *new_conn(struct netpoll_server *server, struct np_poller *poller,
+                                     int fd)
+{
+    struct netpoll_conn *conn = mcache_alloc(sizeof *conn);
+    if (conn == NULL)
+        return NULL;
+    memset(conn, 0, sizeof *conn);
+    conn->fd = (struct np_fd){.fd = fd, .kind = NP_FD_STREAM, .ops = &conn_ops, .poller = poller};
+    conn->server = server;
+    conn->options = np_server_options(server);
+    atomic_init(&conn->refs, 1);
+    atomic_init(&conn->input.need, 1);
+    conn->input.told_connect = conn->options->on_connect == NULL;
+    conn->end.deadline.fn = np_conn_deadline;
+    conn->poke_work.fn = np_conn_poke_work;
+    conn->turn_work.fn = np_conn_turn_work;
+    conn->task = (struct gopool_task){.fn = np_conn_turn_task, .arg = conn};
+    /* Relaxed: only has to be unique. */
+    conn->id =
+        1 + atomic_fetch_add_explicit(&poller->runtime->next_conn_id, 1, memory_order_relaxed);
+    if (linkbuffer_create(&conn->input.lb) != 0 || linkbuffer_create(&conn->output.lb) != 0) {
+        free_conn(conn);
+        return NULL;
+    }
+    return conn;
+}
+
+struct prepare_call {
+    int status;
+};
+
+static void call_prepare(struct netpoll_conn *conn, void *arg)
+{
+    struct prepare_call *call = arg;
+    call->status = conn->options->on_prepare(conn, conn->options->arg);
+}
+
+static bool is_refused(struct netpoll_conn *conn)
+{
+    struct prepare_call call = {.status = -ECANCELED};
+    if (conn->options->on_prepare == NULL)
+        return false;
+    /* Not watched yet: whatever would lead to the poller is refused. */
+    np_state_set(&conn->state, NP_CONN_ENDED);
+    np_conn_call(conn, call_prepare, &call);
+    np_state_clear(&conn->state, NP_CONN_ENDED);
+    return call.status != 0;
+}
+
+struct disconnect_call {
+    netpoll_disconnect_fn *fn;
+};
+
+static void call_disconnect(struct netpoll_conn *conn, void *arg)
+{
+    struct disconnect_call *call = arg;
+    int reason = atomic_load_explicit(&conn->end.reason, memory_order_relaxed);
+    call->fn(conn, (enum netpoll_close_reason)reason, conn->options->arg);
+}
+
+void np_conn_run_end_callbacks(struct netpoll_conn *conn, netpoll_disconnect_fn *on_disconnect)
+{
+    struct disconnect_call disconnect = {.fn = on_disconnect};
+    if (on_disconnect != NULL)
+        np_conn_call(conn, call_disconnect, &disconnect);
+    while (conn->end.callbacks != NULL) {
+        struct np_conn_call call = *conn->end.callbacks;
+        mcache_free(conn->end.callbacks);
+        conn->end.callbacks = call.next;
+        np_conn_call(conn, call.fn, call.arg);
+    }
+}
+
+static int watch(struct netpoll_conn *conn)
+{
+    struct np_poller *poller = conn->fd.poller;
+    int status = poller->backend->add(poller, &conn->fd);
+    if (status != 0)
+        return status;
+    conn->next = poller->conns;
+    conn->link = &poller->conns;
+    if (conn->next != NULL)
+        conn->next->link = &conn->next;
+    poller->conns = conn;
+    return 0;
+}
+
+int np_conn_open(struct netpoll_server *server, struct np_poller *poller, int fd, bool is_unix)
+{
+    struct netpoll_conn *conn = new_conn(server, poller, fd);
+    if (conn == NULL)
+        return -ENOMEM;
+    if (is_unix)
+        conn->fd.flags |= NP_FD_UNIX;
+    else if (!conn->options->disable_nodelay)
+        np_socket_set_nodelay(fd);
+    int status = is_refused(conn) ? -ECONNABORTED : watch(conn);
+    if (status != 0) {
+        np_conn_run_end_callbacks(conn, NULL);
+        np_conn_unref(conn);
+        return status;
+    }
+    if (np_server_is_shutting_down(server))
+        np_state_set(&conn->state, NP_CONN_SHUTDOWN);
+    if (!conn->input.told_connect)
+        np_conn_dispatch(conn);
+    np_conn_sync(conn);
+    return 0;
+}
+
+int netpoll_conn_close(struct netpoll_conn *conn)
+{
+    return np_conn_close(conn, NETPOLL_CLOSE_USER, 0);
+}
+
+int netpoll_conn_abort(struct netpoll_conn *conn)
+{
+    return np_conn_close(conn, NETPOLL_CLOSE_USER, NP_CONN_ABORTED);
+}
+
+bool netpoll_conn_is_active(const struct netpoll_conn *conn)
+{
+    return (np_state_read(&conn->state) & NP_CONN_CLOSING) == 0;
+}
+
+static struct np_conn_call *new_call(void (*fn)(struct netpoll_conn *conn, void *arg), void *arg)
+{
+    struct np_conn_call *call = mcache_alloc(sizeof *call);
+    if (call != NULL)
+        *call = (struct np_conn_call){.fn = fn, .arg = arg};
+    return call;
+}
+
+static int push_post(struct netpoll_conn *conn, void (*fn)(struct netpoll_conn *conn, void *arg),
+                     void *arg)
+{
+    struct np_conn_call *call = new_call(fn, arg);
+    if (call == NULL)
+        return -ENOMEM;
+    call->next = atomic_load_explicit(&conn->posts, memory_order_relaxed);
+    /* Release: pairs with the exchange in run_posts(). */
+    while (!atomic_compare_exchange_weak_explicit(&conn->posts, &call->next, call,
+                                                  memory_order_release, memory_order_relaxed))
+        ;
+    np_conn_dispatch(conn);
+    return 0;
+}
+
+int netpoll_conn_post(struct netpoll_conn *conn, void (*fn)(struct netpoll_conn *conn, void *arg),
+                      void *arg)
+{
+    if (fn == NULL)
+        return -EINVAL;
+    int status = np_state_begin_use(&conn->state);
+    if (status != 0)
+        return status;
+    status = push_post(conn, fn, arg);
+    if (np_state_end_use(&conn->state))
+        np_conn_poke(conn);
+    return status;
+}
+
+int netpoll_conn_add_close_callback(struct netpoll_conn *conn,
+                                    void (*fn)(struct netpoll_conn *conn, void *arg), void *arg)
+{
+    if (fn == NULL)
+        return -EINVAL;
+    struct np_conn_call *call = new_call(fn, arg);
+    if (call == NULL)
+        return -ENOMEM;
+    call->next = conn->end.callbacks;
+    conn->end.callbacks = call;
+    return 0;
+}
+
+void netpoll_conn_retain(struct netpoll_conn *conn)
+{
+    /* Relaxed: the caller's right to the handle orders it. */
+    atomic_fetch_add_explicit(&conn->refs, 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&conn->handles, 1, memory_order_relaxed);
+}
+
+void netpoll_conn_release(struct netpoll_conn *conn)
+{
+    /* Pairs with the load in is_retained(). */
+    if (atomic_fetch_sub_explicit(&conn->handles, 1, memory_order_acq_rel) == 1 &&
+        np_state_poke(&conn->state, 0))
+        np_conn_poke(conn);
+    np_conn_unref(conn);
+}
+
+void *netpoll_conn_data(const struct netpoll_conn *conn)
+{
+    return conn->data;
+}
+
+void netpoll_conn_set_data(struct netpoll_conn *conn, void *data)
+{
+    conn->data = data;
+}
+
+uint64_t netpoll_conn_id(const struct netpoll_conn *conn)
+{
+    return conn->id;
+}
+
+int netpoll_conn_peer(struct netpoll_conn *conn, char *out, size_t size)
+{
+    int status = np_state_begin_use(&conn->state);
+    if (status != 0)
+        return status;
+    status = np_address_of_peer(conn->fd.fd, out, size);
+    if (np_state_end_use(&conn->state))
+        np_conn_poke(conn);
+    return status;
+}
+
+void netpoll_conn_stats_read(struct netpoll_conn *conn, struct netpoll_conn_stats *out)
+{
+    struct linkbuffer_stats held;
+    linkbuffer_stats_read(conn->input.lb, &held);
+    *out = (struct netpoll_conn_stats){
+        .bytes_in = atomic_load_explicit(&conn->input.bytes, memory_order_relaxed),
+        .unread = linkbuffer_len(conn->input.lb),
+        .unsent = linkbuffer_unread(conn->output.lb),
+        .held_blocks = held.blocks,
+        .held_bytes = held.bytes_held,
+    };
+}

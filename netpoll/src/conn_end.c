@@ -1,0 +1,235 @@
+/* The end of a connection, and the one place where the poller looks at the whole state. Poller
+ * thread, unless conn.h says otherwise. */
+#include "conn.h"
+
+#include "log.h"
+#include "server.h"
+#include "socket.h"
+
+#include <gopool/panic.h>
+#include <mcache/mcache.h>
+
+#include <errno.h>
+#include <stddef.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+struct guarded_call {
+    struct netpoll_conn *conn;
+    void (*fn)(struct netpoll_conn *conn, void *arg);
+    void *arg;
+};
+
+static void make_call(void *arg)
+{
+    struct guarded_call *call = arg;
+    call->fn(call->conn, call->arg);
+}
+
+void np_conn_call(struct netpoll_conn *conn, void (*fn)(struct netpoll_conn *conn, void *arg),
+                  void *arg)
+{
+    struct guarded_call call = {.conn = conn, .fn = fn, .arg = arg};
+    struct gopool_panic panic;
+    if (gopool_try(make_call, &call, &panic) == 0)
+        return;
+    np_log(conn->fd.poller->runtime, NETPOLL_LOG_ERROR,
+           "connection %llu: panic in a callback: %s (%s:%d)", (unsigned long long)conn->id,
+           panic.message, panic.file, panic.line);
+    np_conn_close(conn, NETPOLL_CLOSE_PANIC, NP_CONN_ABORTED);
+}
+
+void np_conn_poke(struct netpoll_conn *conn)
+{
+    np_poller_post(conn->fd.poller, &conn->poke_work);
+}
+
+void np_conn_poke_work(struct np_work *work)
+{
+    struct netpoll_conn *conn =
+        (struct netpoll_conn *)((char *)work - offsetof(struct netpoll_conn, poke_work));
+    np_state_clear(&conn->state, NP_CONN_POKED);
+    np_conn_sync(conn);
+}
+
+void np_conn_set_reason(struct netpoll_conn *conn, enum netpoll_close_reason reason)
+{
+    int none = NETPOLL_CLOSE_NONE;
+    /* Relaxed: read in the last turn, ordered by the state word. */
+    atomic_compare_exchange_strong_explicit(&conn->end.reason, &none, (int)reason,
+                                            memory_order_relaxed, memory_order_relaxed);
+}
+
+int np_conn_close(struct netpoll_conn *conn, enum netpoll_close_reason reason, uint32_t bits)
+{
+    bool deliver_poke;
+    np_conn_set_reason(conn, reason);
+    bool is_first = np_state_close(&conn->state, bits, &deliver_poke);
+    if (deliver_poke)
+        np_conn_poke(conn);
+    return is_first ? 0 : -ENOTCONN;
+}
+
+void np_conn_fail(struct netpoll_conn *conn, int error, const char *what)
+{
+    np_log_error(conn->fd.poller->runtime, error, "connection %llu: %s",
+                 (unsigned long long)conn->id, what);
+    np_conn_close(conn, NETPOLL_CLOSE_ERROR, NP_CONN_ABORTED);
+}
+
+void np_conn_cancel(struct netpoll_conn *conn)
+{
+    if (conn->end.told_cancel || conn->options->on_cancel == NULL)
+        return;
+    conn->end.told_cancel = true;
+    np_conn_call(conn, conn->options->on_cancel, conn->options->arg);
+}
+
+static bool is_retained(const struct netpoll_conn *conn)
+{
+    /* Acquire: pairs with netpoll_conn_release(), whose writes the last turn must see. */
+    return atomic_load_explicit(&conn->handles, memory_order_acquire) != 0;
+}
+
+/* Everything that resting waits for has happened: the connection rests for good. */
+static void close_if_done(struct netpoll_conn *conn)
+{
+    uint32_t word = np_state_read(&conn->state);
+    if ((word & (NP_CONN_PEER_EOF | NP_CONN_SHUTDOWN)) == 0 || (word & NP_CONN_CLOSING) != 0)
+        return;
+    if ((word & NP_TURN_MASK) != NP_TURN_IDLE || np_conn_is_request_due(conn, word))
+        return;
+    if ((word & NP_CONN_RESET) != 0) {
+        np_state_close_idle(&conn->state, NP_CONN_ABORTED);
+        return;
+    }
+    if (is_retained(conn))
+        return;
+    if ((word & NP_CONN_PEER_EOF) != 0) {
+        if (np_state_close_idle(&conn->state, 0))
+            np_conn_set_reason(conn, NETPOLL_CLOSE_EOF);
+    } else if (np_conn_output_is_idle(conn) && np_socket_unread(conn->fd.fd) == 0) {
+        if (np_state_close_idle(&conn->state, 0))
+            np_conn_set_reason(conn, NETPOLL_CLOSE_SHUTDOWN);
+    }
+}
+
+/* Closing a TCP socket that has unread input resets it and may take the answer with it. */
+static bool should_linger(const struct netpoll_conn *conn)
+{
+    if ((np_state_read(&conn->state) & (NP_CONN_PEER_EOF | NP_CONN_ABORTED)) != 0)
+        return false;
+    return linkbuffer_unread(conn->input.lb) > 0 || np_socket_unread(conn->fd.fd) > 0;
+}
+
+static void leave_backend(struct netpoll_conn *conn)
+{
+    struct np_poller *poller = conn->fd.poller;
+    np_wheel_remove(&poller->wheel, &conn->end.deadline);
+    conn->end.phase = NP_PHASE_REMOVED;
+    if ((np_state_read(&conn->state) & NP_CONN_ABORTED) != 0)
+        np_socket_reset_on_close(conn->fd.fd);
+    else
+        shutdown(conn->fd.fd, SHUT_RDWR);
+    poller->backend->remove(poller, &conn->fd);
+}
+
+static void drained(struct netpoll_conn *conn)
+{
+    if (!should_linger(conn)) {
+        leave_backend(conn);
+        return;
+    }
+    shutdown(conn->fd.fd, SHUT_WR);
+    conn->end.phase = NP_PHASE_LINGER;
+    np_conn_input_sync(conn);
+}
+
+static void start_drain(struct netpoll_conn *conn)
+{
+    struct np_poller *poller = conn->fd.poller;
+    int reason = atomic_load_explicit(&conn->end.reason, memory_order_relaxed);
+    conn->end.phase = NP_PHASE_DRAIN;
+    np_wheel_add(&poller->wheel, &conn->end.deadline,
+                 np_poller_now_ms(poller) + conn->options->close_timeout_ms);
+    if (reason == NETPOLL_CLOSE_RESET || reason == NETPOLL_CLOSE_ERROR)
+        np_conn_cancel(conn);
+}
+
+/* The descriptor goes; the last turn is due. The connection may be gone when this returns. */
+static void end(struct netpoll_conn *conn)
+{
+    if (!np_state_end(&conn->state))
+        return; /* the last use, or the poke on its way, brings the poller here again */
+    struct np_poller *poller = conn->fd.poller;
+    conn->end.phase = NP_PHASE_ENDED;
+    close(conn->fd.fd);
+    if (conn->next != NULL)
+        conn->next->link = conn->link;
+    *conn->link = conn->next;
+    /* Relaxed: a figure. */
+    atomic_fetch_sub_explicit(&poller->conn_count, 1, memory_order_relaxed);
+    np_conn_dispatch(conn);
+}
+
+static void go_on_ending(struct netpoll_conn *conn)
+{
+    uint32_t word = np_state_read(&conn->state);
+    if ((word & NP_CONN_CLOSING) == 0)
+        return;
+    bool is_aborted = (word & NP_CONN_ABORTED) != 0;
+    if (conn->end.phase == NP_PHASE_OPEN)
+        start_drain(conn);
+    if (conn->end.phase == NP_PHASE_DRAIN && is_aborted)
+        leave_backend(conn);
+    else if (conn->end.phase == NP_PHASE_DRAIN && np_conn_output_is_idle(conn))
+        drained(conn);
+    else if (conn->end.phase == NP_PHASE_LINGER &&
+             (word & (NP_CONN_PEER_EOF | NP_CONN_ABORTED)) != 0)
+        leave_backend(conn);
+    else if (conn->end.phase == NP_PHASE_GONE)
+        end(conn);
+}
+
+void np_conn_sync(struct netpoll_conn *conn)
+{
+    uint32_t word = np_state_read(&conn->state);
+    if ((word & NP_CONN_PAUSE_OUTPUT) != 0 && linkbuffer_unread(conn->output.lb) <= NP_OUTPUT_LOW) {
+        np_state_clear(&conn->state, NP_CONN_PAUSE_OUTPUT);
+        np_conn_dispatch(conn);
+    }
+    if ((word & NP_CONN_PAUSE_INPUT) != 0 && np_conn_may_resume_input(conn))
+        np_state_clear(&conn->state, NP_CONN_PAUSE_INPUT);
+    if ((word & NP_SENDER_MASK) == NP_SENDER_POLLER && conn->end.phase < NP_PHASE_REMOVED)
+        np_conn_output_send(conn);
+    close_if_done(conn);
+    np_conn_input_sync(conn);
+    go_on_ending(conn);
+}
+
+void np_conn_closed(struct np_fd *fd)
+{
+    struct netpoll_conn *conn = (struct netpoll_conn *)fd;
+    conn->end.phase = NP_PHASE_GONE;
+    go_on_ending(conn);
+}
+
+void np_conn_deadline(struct np_timer *timer)
+{
+    struct netpoll_conn *conn =
+        (struct netpoll_conn *)((char *)timer - offsetof(struct netpoll_conn, end.deadline));
+    np_conn_close(conn, NETPOLL_CLOSE_USER, NP_CONN_ABORTED);
+}
+
+void np_conn_finish(struct netpoll_conn *conn)
+{
+    const struct netpoll_server_options *options = conn->options;
+    np_conn_run_end_callbacks(conn, options->on_disconnect);
+    struct linkbuffer *output = conn->output.lb;
+    (void)!linkbuffer_skip(output, linkbuffer_len(output));
+    linkbuffer_release(output);
+    (void)!linkbuffer_skip(conn->input.lb, linkbuffer_len(conn->input.lb));
+    linkbuffer_release(conn->input.lb);
+    np_server_conn_gone(conn->server);
+    np_conn_unref(conn);
+}

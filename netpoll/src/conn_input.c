@@ -1,0 +1,90 @@
+/* Bytes come from the backend and end in the input buffer; then conn_dispatch.c. Poller thread. */
+#include "conn.h"
+
+#include "log.h"
+
+#include <errno.h>
+#include <sys/uio.h>
+
+int np_conn_input_lend(struct np_fd *fd, struct iovec *iov, int max)
+{
+    (void)max;
+    int status = np_poller_lend_hot(fd->poller, iov);
+    return status != 0 ? status : 1;
+}
+
+/* What outlives this call and is small goes to a block of its own, so that the large one stays
+ * with the poller; the rest is shown where it landed. */
+static int keep(struct netpoll_conn *conn, struct linkbuffer_block *block, void *data, size_t n)
+{
+    if (n <= NP_COPY_LIMIT && conn->options->handler != NETPOLL_HANDLER_INLINE)
+        return linkbuffer_write(conn->input.lb, data, n);
+    return linkbuffer_adopt(conn->input.lb, block, data, n);
+}
+
+static void take(struct netpoll_conn *conn, struct linkbuffer_block *block, void *data, size_t n)
+{
+    np_count(&conn->fd.poller->counters.bytes_in, n);
+    np_count(&conn->input.bytes, n);
+    if ((np_state_read(&conn->state) & NP_CONN_CLOSING) != 0)
+        return;
+    int status = keep(conn, block, data, n);
+    if (status != 0) {
+        np_conn_fail(conn, status, "input");
+        return;
+    }
+    linkbuffer_flush(conn->input.lb);
+    np_conn_dispatch_input(conn);
+}
+
+static void end_of_input(struct netpoll_conn *conn, uint32_t bits)
+{
+    np_state_set(&conn->state, NP_CONN_PEER_EOF | bits);
+    np_conn_cancel(conn);
+    uint32_t word = np_state_read(&conn->state);
+    if ((word & NP_TURN_MASK) != NP_TURN_IDLE || np_conn_is_request_due(conn, word))
+        np_conn_dispatch(conn);
+    np_conn_sync(conn);
+}
+
+void np_conn_input_done(struct np_fd *fd, int64_t result)
+{
+    struct netpoll_conn *conn = (struct netpoll_conn *)fd;
+    if (result > 0) {
+        struct np_hot_block *hot = &fd->poller->hot;
+        char *data = (char *)linkbuffer_block_data(hot->block) + hot->used;
+        np_poller_use_hot(fd->poller, (size_t)result);
+        take(conn, hot->block, data, (size_t)result);
+    } else if (result == 0) {
+        end_of_input(conn, 0);
+    } else if (result == -ENOMEM || result == -ENOBUFS) {
+        np_conn_fail(conn, (int)result, "receive");
+    } else {
+        np_conn_set_reason(conn, NETPOLL_CLOSE_RESET);
+        end_of_input(conn, NP_CONN_RESET);
+    }
+}
+
+void np_conn_input_adopt(struct np_fd *fd, struct linkbuffer_block *block, void *data, uint32_t n)
+{
+    take((struct netpoll_conn *)fd, block, data, n);
+}
+
+static bool is_wanted(const struct netpoll_conn *conn, uint32_t word)
+{
+    if ((word & NP_CONN_PEER_EOF) != 0 || conn->end.phase >= NP_PHASE_REMOVED)
+        return false;
+    if ((word & NP_CONN_CLOSING) != 0)
+        return conn->end.phase == NP_PHASE_LINGER;
+    return (word & NP_CONN_PAUSED) == 0;
+}
+
+void np_conn_input_sync(struct netpoll_conn *conn)
+{
+    if (conn->end.phase >= NP_PHASE_REMOVED)
+        return;
+    bool wanted = is_wanted(conn, np_state_read(&conn->state));
+    int status = conn->fd.poller->backend->set_input(conn->fd.poller, &conn->fd, wanted);
+    if (status != 0)
+        np_conn_fail(conn, status, "receive");
+}

@@ -1,0 +1,186 @@
+/* Bytes leave: flushed here, sent by one sender at a time, the rest by the backend's asking.
+ * Handler or user thread first, then poller. */
+#include "conn.h"
+
+#include <errno.h>
+#include <sys/uio.h>
+
+/* Windows in one sendmsg(2). */
+#define IOV_MAX_SEND 64
+
+enum send_result {
+    SEND_ALL,
+    SEND_FULL,
+    SEND_FAILED
+};
+
+static void sent(struct netpoll_conn *conn, size_t n)
+{
+    /* Cannot fail: no more is sent than was shown. */
+    (void)!linkbuffer_skip(conn->output.lb, n);
+    linkbuffer_release(conn->output.lb);
+    /* Relaxed: a figure. */
+    atomic_fetch_add_explicit(&conn->fd.poller->shared.bytes_out, n, memory_order_relaxed);
+}
+
+static void fail_output(struct netpoll_conn *conn)
+{
+    np_conn_close(conn, NETPOLL_CLOSE_RESET, NP_CONN_ABORTED);
+}
+
+/* The caller is the sender. */
+static enum send_result send_some(struct netpoll_conn *conn)
+{
+    struct iovec iov[IOV_MAX_SEND];
+    for (;;) {
+        int n = linkbuffer_iov(conn->output.lb, iov, IOV_MAX_SEND);
+        if (n == 0)
+            return SEND_ALL;
+        ssize_t result = conn->fd.poller->backend->try_output(&conn->fd, iov, n);
+        if (result == -EAGAIN)
+            return SEND_FULL;
+        if (result < 0)
+            return SEND_FAILED;
+        sent(conn, (size_t)result);
+    }
+}
+
+/* Off the poller, as the sender. */
+static void send_from_thread(struct netpoll_conn *conn)
+{
+    bool deliver_poke;
+    for (;;) {
+        enum send_result result = send_some(conn);
+        if (result == SEND_FULL) {
+            if (np_state_hand_sender(&conn->state))
+                np_conn_poke(conn);
+            return;
+        }
+        if (result == SEND_FAILED)
+            fail_output(conn);
+        if (np_state_release_sender(&conn->state, &deliver_poke))
+            break;
+    }
+    if (deliver_poke)
+        np_conn_poke(conn);
+}
+
+void np_conn_output_send(struct netpoll_conn *conn)
+{
+    bool deliver_poke;
+    if (conn->output.started)
+        return;
+    for (;;) {
+        enum send_result result = send_some(conn);
+        if (result == SEND_FULL) {
+            conn->output.started = true;
+            int status = conn->fd.poller->backend->start_output(conn->fd.poller, &conn->fd);
+            if (status != 0)
+                np_conn_fail(conn, status, "send");
+            return;
+        }
+        if (result == SEND_FAILED)
+            fail_output(conn);
+        if (np_state_release_sender(&conn->state, &deliver_poke))
+            return;
+    }
+}
+
+int np_conn_output_lend(struct np_fd *fd, struct iovec *iov, int max)
+{
+    struct netpoll_conn *conn = (struct netpoll_conn *)fd;
+    bool deliver_poke;
+    for (;;) {
+        int n = linkbuffer_iov(conn->output.lb, iov, max);
+        if (n > 0)
+            return n;
+        if (np_state_release_sender(&conn->state, &deliver_poke))
+            break;
+    }
+    conn->output.started = false;
+    np_conn_sync(conn);
+    return 0;
+}
+
+void np_conn_output_done(struct np_fd *fd, int64_t result)
+{
+    struct netpoll_conn *conn = (struct netpoll_conn *)fd;
+    if (result < 0) {
+        fail_output(conn);
+        return;
+    }
+    sent(conn, (size_t)result);
+    uint32_t word = np_state_read(&conn->state);
+    if ((word & NP_CONN_PAUSE_OUTPUT) != 0 && linkbuffer_unread(conn->output.lb) <= NP_OUTPUT_LOW)
+        np_conn_sync(conn);
+}
+
+bool np_conn_output_is_idle(const struct netpoll_conn *conn)
+{
+    return (np_state_read(&conn->state) & NP_SENDER_MASK) == NP_SENDER_NONE &&
+           linkbuffer_unread(conn->output.lb) == 0;
+}
+
+/* Hands the send to the poller's end of turn, or does it here. */
+static int start_send(struct netpoll_conn *conn)
+{
+    bool on_poller = np_poller_is_current(conn->fd.poller);
+    int claimed =
+        np_state_claim_sender(&conn->state, on_poller ? NP_SENDER_POLLER : NP_SENDER_THREAD);
+    if (claimed < 0)
+        return claimed;
+    if (claimed == 0)
+        return 0;
+    if (!on_poller)
+        send_from_thread(conn);
+    else if (conn->fd.poller->running != conn && np_state_poke(&conn->state, 0))
+        np_conn_poke(conn);
+    return 0;
+}
+
+int netpoll_conn_flush(struct netpoll_conn *conn)
+{
+    if (!netpoll_conn_is_active(conn))
+        return -ENOTCONN;
+    struct linkbuffer *lb = conn->output.lb;
+    if (linkbuffer_unread(lb) > NP_OUTPUT_HARD)
+        return -ENOBUFS;
+    if (linkbuffer_flush(lb) == 0)
+        return linkbuffer_unread(lb) > NP_OUTPUT_HIGH;
+    int status = start_send(conn);
+    if (status != 0)
+        return status;
+    if (linkbuffer_unread(lb) <= NP_OUTPUT_HIGH)
+        return 0;
+    if (np_state_poke(&conn->state, NP_CONN_PAUSE_OUTPUT))
+        np_conn_poke(conn);
+    return 1;
+}
+
+int netpoll_conn_reserve(struct netpoll_conn *conn, size_t n, void **out)
+{
+    return netpoll_conn_is_active(conn) ? linkbuffer_reserve(conn->output.lb, n, out) : -ENOTCONN;
+}
+
+int netpoll_conn_commit(struct netpoll_conn *conn, size_t n)
+{
+    return netpoll_conn_is_active(conn) ? linkbuffer_commit(conn->output.lb, n) : -ENOTCONN;
+}
+
+int netpoll_conn_write(struct netpoll_conn *conn, const void *data, size_t n)
+{
+    return netpoll_conn_is_active(conn) ? linkbuffer_write(conn->output.lb, data, n) : -ENOTCONN;
+}
+
+int netpoll_conn_write_ref(struct netpoll_conn *conn, const void *data, size_t n,
+                           void (*release)(void *arg), void *arg)
+{
+    return netpoll_conn_is_active(conn)
+               ? linkbuffer_write_ref(conn->output.lb, data, n, release, arg)
+               : -ENOTCONN;
+}
+
+int netpoll_conn_append(struct netpoll_conn *conn, struct linkbuffer *from)
+{
+    return netpoll_conn_is_active(conn) ? linkbuffer_append(conn->output.lb, from) : -ENOTCONN;
+}

@@ -1,0 +1,200 @@
+/* The transitions of a connection's state word. Any thread. */
+#include "conn_state.h"
+
+#include <errno.h>
+
+/* One transition: pairs with every other one of the same word, see conn_state.h. */
+static bool change(struct np_conn_state *state, uint32_t *from, uint32_t to)
+{
+    return atomic_compare_exchange_weak_explicit(&state->word, from, to, memory_order_acq_rel,
+                                                 memory_order_acquire);
+}
+
+uint32_t np_state_read(const struct np_conn_state *state)
+{
+    /* Acquire: pairs with the release half of change(). */
+    return atomic_load_explicit(&state->word, memory_order_acquire);
+}
+
+static uint32_t with_turn(uint32_t word, enum np_conn_turn turn)
+{
+    return (word & ~(uint32_t)NP_TURN_MASK) | (uint32_t)turn;
+}
+
+static uint32_t with_sender(uint32_t word, enum np_conn_sender sender)
+{
+    return (word & ~(uint32_t)NP_SENDER_MASK) | (uint32_t)sender;
+}
+
+bool np_state_claim_turn(struct np_conn_state *state, enum np_conn_turn as)
+{
+    uint32_t word = np_state_read(state);
+    for (;;) {
+        uint32_t turn = word & NP_TURN_MASK;
+        if (turn == NP_TURN_SCHEDULED || turn == NP_TURN_AGAIN) {
+            /* A write all the same: what the caller did must be visible to whoever looks. */
+            if (change(state, &word, word))
+                return false;
+            continue;
+        }
+        enum np_conn_turn to = turn == NP_TURN_IDLE ? as : NP_TURN_AGAIN;
+        if (change(state, &word, with_turn(word, to)))
+            return turn == NP_TURN_IDLE;
+    }
+}
+
+void np_state_begin_turn(struct np_conn_state *state)
+{
+    uint32_t word = np_state_read(state);
+    while (!change(state, &word, with_turn(word, NP_TURN_RUNNING)))
+        ;
+}
+
+bool np_state_end_turn(struct np_conn_state *state, bool *deliver_poke)
+{
+    uint32_t word = np_state_read(state);
+    *deliver_poke = false;
+    for (;;) {
+        if ((word & NP_TURN_MASK) == NP_TURN_AGAIN) {
+            if (change(state, &word, with_turn(word, NP_TURN_RUNNING)))
+                return false;
+            continue;
+        }
+        uint32_t to = with_turn(word, NP_TURN_IDLE);
+        if ((word & NP_CONN_POLLER_WAITS_FOR_TURN) != 0)
+            to |= NP_CONN_POKED;
+        if (change(state, &word, to)) {
+            *deliver_poke = (to & ~word & NP_CONN_POKED) != 0;
+            return true;
+        }
+    }
+}
+
+void np_state_requeue_turn(struct np_conn_state *state)
+{
+    uint32_t word = np_state_read(state);
+    while (!change(state, &word, with_turn(word, NP_TURN_SCHEDULED)))
+        ;
+}
+
+int np_state_claim_sender(struct np_conn_state *state, enum np_conn_sender as)
+{
+    uint32_t word = np_state_read(state);
+    for (;;) {
+        if ((word & NP_CONN_ENDED) != 0)
+            return -ENOTCONN;
+        bool is_free = (word & NP_SENDER_MASK) == NP_SENDER_NONE;
+        uint32_t to = word | NP_CONN_SEND_MORE;
+        if (is_free)
+            to = with_sender(word, as) + (as == NP_SENDER_THREAD ? NP_CONN_USE_ONE : 0);
+        if (change(state, &word, to))
+            return is_free;
+    }
+}
+
+bool np_state_release_sender(struct np_conn_state *state, bool *deliver_poke)
+{
+    uint32_t word = np_state_read(state);
+    *deliver_poke = false;
+    for (;;) {
+        if ((word & NP_CONN_SEND_MORE) != 0) {
+            if (change(state, &word, word & ~(uint32_t)NP_CONN_SEND_MORE))
+                return false;
+            continue;
+        }
+        bool is_thread = (word & NP_SENDER_MASK) == NP_SENDER_THREAD;
+        uint32_t to = with_sender(word, NP_SENDER_NONE) - (is_thread ? NP_CONN_USE_ONE : 0);
+        if (is_thread && (word & NP_CONN_POLLER_WAITS_FOR_SENDER) != 0)
+            to |= NP_CONN_POKED;
+        if (change(state, &word, to)) {
+            *deliver_poke = (to & ~word & NP_CONN_POKED) != 0;
+            return true;
+        }
+    }
+}
+
+bool np_state_hand_sender(struct np_conn_state *state)
+{
+    uint32_t word = np_state_read(state);
+    for (;;) {
+        uint32_t to = (with_sender(word, NP_SENDER_POLLER) - NP_CONN_USE_ONE) | NP_CONN_POKED;
+        if (change(state, &word, to))
+            return (word & NP_CONN_POKED) == 0;
+    }
+}
+
+bool np_state_poke(struct np_conn_state *state, uint32_t bits)
+{
+    uint32_t word = np_state_read(state);
+    do {
+        if ((word & NP_CONN_ENDED) != 0)
+            return false;
+    } while (!change(state, &word, word | bits | NP_CONN_POKED));
+    return (word & NP_CONN_POKED) == 0;
+}
+
+void np_state_set(struct np_conn_state *state, uint32_t bits)
+{
+    /* Pairs with every other transition of the word. */
+    atomic_fetch_or_explicit(&state->word, bits, memory_order_acq_rel);
+}
+
+uint32_t np_state_clear(struct np_conn_state *state, uint32_t bits)
+{
+    /* Pairs with every other transition of the word. */
+    return atomic_fetch_and_explicit(&state->word, ~bits, memory_order_acq_rel) & ~bits;
+}
+
+bool np_state_close(struct np_conn_state *state, uint32_t bits, bool *deliver_poke)
+{
+    uint32_t word = np_state_read(state);
+    *deliver_poke = false;
+    do {
+        if ((word & NP_CONN_ENDED) != 0)
+            return false;
+    } while (!change(state, &word, word | bits | NP_CONN_CLOSING | NP_CONN_POKED));
+    *deliver_poke = (word & NP_CONN_POKED) == 0;
+    return (word & NP_CONN_CLOSING) == 0;
+}
+
+bool np_state_close_idle(struct np_conn_state *state, uint32_t bits)
+{
+    uint32_t word = np_state_read(state);
+    do {
+        if ((word & NP_TURN_MASK) != NP_TURN_IDLE || (word & NP_CONN_CLOSING) != 0)
+            return false;
+    } while (!change(state, &word, word | bits | NP_CONN_CLOSING));
+    return true;
+}
+
+int np_state_begin_use(struct np_conn_state *state)
+{
+    uint32_t word = np_state_read(state);
+    do {
+        if ((word & NP_CONN_ENDED) != 0)
+            return -ENOTCONN;
+    } while (!change(state, &word, word + NP_CONN_USE_ONE));
+    return 0;
+}
+
+bool np_state_end_use(struct np_conn_state *state)
+{
+    uint32_t word = np_state_read(state);
+    for (;;) {
+        uint32_t to = word - NP_CONN_USE_ONE;
+        if ((to & NP_CONN_USE_MASK) == 0 && (word & NP_CONN_CLOSING) != 0)
+            to |= NP_CONN_POKED;
+        if (change(state, &word, to))
+            return (to & ~word & NP_CONN_POKED) != 0;
+    }
+}
+
+bool np_state_end(struct np_conn_state *state)
+{
+    uint32_t word = np_state_read(state);
+    do {
+        if ((word & (NP_CONN_USE_MASK | NP_CONN_POKED)) != 0)
+            return false;
+    } while (!change(state, &word, word | NP_CONN_ENDED));
+    return true;
+}

@@ -1,0 +1,65 @@
+/*
+ * A watched descriptor and the questions its owner answers.
+ *
+ * The backend moves the bytes: it asks the owner where they may land or lie, makes the system
+ * call, and tells the result. Every question arrives on the poller thread.
+ */
+#ifndef NP_FD_H
+#define NP_FD_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct iovec;
+struct linkbuffer_block;
+struct np_fd;
+struct np_poller;
+
+enum np_fd_kind {
+    NP_FD_STREAM, /* bytes: every question may be asked */
+    NP_FD_ACCEPT, /* a listener: input_done() gets an accepted descriptor */
+    NP_FD_POLL,   /* readiness only: input_done() gets poll(2) events, the owner reads */
+};
+
+struct np_fd_ops {
+    /* Where bytes may land; 0: reading is paused, -errno: input_done() gets it. */
+    int (*lend_input)(struct np_fd *fd, struct iovec *iov, int max);
+    /* What came into the lent memory: bytes, 0 for the end, -errno. */
+    void (*input_done)(struct np_fd *fd, int64_t result);
+    /* Bytes that came into a block of the backend's; the owner retains the block to keep them. */
+    void (*adopt_input)(struct np_fd *fd, struct linkbuffer_block *block, void *data, uint32_t n);
+    /* What is to be sent; 0: nothing, the backend stops asking until start_output(). */
+    int (*lend_output)(struct np_fd *fd, struct iovec *iov, int max);
+    /* What was sent of it: bytes or -errno. */
+    void (*output_done)(struct np_fd *fd, int64_t result);
+    /* After remove(): nothing refers to fd any more. Only from here on may it be freed. */
+    void (*closed)(struct np_fd *fd);
+};
+
+/* Flags of the backend that watches the descriptor. */
+enum np_fd_flags {
+    NP_FD_WATCHED = 1 << 0,
+    NP_FD_INPUT_WANTED = 1 << 1,
+    NP_FD_OUTPUT_WANTED = 1 << 2,
+    NP_FD_REMOVED = 1 << 3,        /* closed() is due */
+    NP_FD_LISTED = 1 << 4,         /* on one of the backend's lists */
+    NP_FD_READABLE = 1 << 5,       /* epoll: an edge came and the socket was not drained since */
+    NP_FD_HUNG_UP = 1 << 6,        /* epoll: the end or an error is to be read */
+    NP_FD_UNIX = 1 << 7,           /* a unix socket */
+    NP_FD_INPUT_ARMED = 1 << 8,    /* io_uring: a receive or accept is in flight */
+    NP_FD_INPUT_CANCELED = 1 << 9, /* io_uring: its cancellation has been asked for */
+    NP_FD_HANGUP_ARMED = 1 << 10,  /* io_uring: a poll for hang-up is in flight */
+};
+
+struct np_fd {
+    int fd;
+    uint8_t kind;
+    uint16_t flags;
+    uint32_t slot;      /* in the poller's table */
+    uint32_t in_flight; /* operations that the kernel may still complete */
+    const struct np_fd_ops *ops;
+    struct np_poller *poller;
+    struct np_fd *next; /* on one of the backend's lists */
+};
+
+#endif

@@ -1,0 +1,226 @@
+/* Listening: from the address to connections on their pollers. */
+#define _GNU_SOURCE
+#include "listener.h"
+
+#include "conn.h"
+#include "log.h"
+#include "runtime.h"
+#include "server.h"
+#include "socket.h"
+
+#include <mcache/mcache.h>
+
+#include <errno.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+/* How long accepting rests after an error that repeats, such as the descriptor limit. */
+#define RETRY_MS 50
+
+static struct np_listener *listener_of(struct np_work *work, size_t offset)
+{
+    return (struct np_listener *)((char *)work - offset);
+}
+
+/* An accepted connection on its way to its poller. */
+struct handover {
+    struct np_work work;
+    struct netpoll_server *server;
+    struct np_poller *poller;
+    int fd;
+    bool is_unix;
+};
+
+static void open_conn(struct netpoll_server *server, struct np_poller *poller, int fd, bool is_unix)
+{
+    int status = np_conn_open(server, poller, fd, is_unix);
+    if (status == 0)
+        return;
+    if (status != -ECONNABORTED)
+        np_log_error(poller->runtime, status, "an accepted connection is dropped");
+    close(fd);
+    atomic_fetch_sub_explicit(&poller->conn_count, 1, memory_order_relaxed);
+    np_server_conn_gone(server);
+}
+
+static void take_over(struct np_work *work)
+{
+    struct handover handover = *(struct handover *)work;
+    mcache_free(work);
+    open_conn(handover.server, handover.poller, handover.fd, handover.is_unix);
+}
+
+static void accepted(struct np_listener *listener, int fd)
+{
+    struct np_poller *here = listener->fd.poller;
+    struct np_poller *poller = np_runtime_pick(here->runtime);
+    np_count(&here->counters.accepted, 1);
+    /* Relaxed: a figure; counted here, so that a burst of accepts is spread. */
+    atomic_fetch_add_explicit(&poller->conn_count, 1, memory_order_relaxed);
+    np_server_conn_added(listener->server);
+    struct handover *handover = NULL;
+    if (poller != here)
+        handover = mcache_alloc(sizeof *handover);
+    if (handover == NULL) {
+        if (poller != here) {
+            /* No memory to hand it over: it stays here. */
+            atomic_fetch_sub_explicit(&poller->conn_count, 1, memory_order_relaxed);
+            atomic_fetch_add_explicit(&here->conn_count, 1, memory_order_relaxed);
+        }
+        open_conn(listener->server, here, fd, listener->is_unix);
+        return;
+    }
+    *handover = (struct handover){.work.fn = take_over,
+                                  .server = listener->server,
+                                  .poller = poller,
+                                  .fd = fd,
+                                  .is_unix = listener->is_unix};
+    np_poller_post(poller, &handover->work);
+}
+
+static void retry(struct np_timer *timer)
+{
+    struct np_listener *listener =
+        (struct np_listener *)((char *)timer - offsetof(struct np_listener, retry));
+    struct np_poller *poller = listener->fd.poller;
+    if (poller->backend->set_input(poller, &listener->fd, true) != 0)
+        np_wheel_add(&poller->wheel, timer, np_poller_now_ms(poller) + RETRY_MS);
+}
+
+/* Errors of one connection pass by; those of the process would repeat at once: accept(2). */
+static bool is_passing(int error)
+{
+    return error == -ECONNABORTED || error == -EAGAIN || error == -EINTR || error == -EPROTO;
+}
+
+static void rest(struct np_listener *listener, int error)
+{
+    struct np_poller *poller = listener->fd.poller;
+    np_count(&poller->counters.accept_fails, 1);
+    if (is_passing(error) || np_timer_is_armed(&listener->retry))
+        return;
+    np_log_error(poller->runtime, error, "accept rests for %d ms", RETRY_MS);
+    (void)poller->backend->set_input(poller, &listener->fd, false);
+    np_wheel_add(&poller->wheel, &listener->retry, np_poller_now_ms(poller) + RETRY_MS);
+}
+
+static void accept_done(struct np_fd *fd, int64_t result)
+{
+    struct np_listener *listener = (struct np_listener *)fd;
+    if (result >= 0)
+        accepted(listener, (int)result);
+    else if (!listener->stopping)
+        rest(listener, (int)result);
+}
+
+static void closed(struct np_fd *fd)
+{
+    struct np_listener *listener = (struct np_listener *)fd;
+    int conn_fd;
+    while ((conn_fd = np_socket_accept(fd->fd)) >= 0)
+        accepted(listener, conn_fd);
+    close(fd->fd);
+    if (listener->path[0] != '\0')
+        unlink(listener->path);
+    np_server_listener_gone(listener->server);
+}
+
+static const struct np_fd_ops listener_ops = {.input_done = accept_done, .closed = closed};
+
+/* A socket file that nobody listens on any more is in the way. */
+static void remove_stale(const struct np_address *address)
+{
+    const struct sockaddr_un *un = (const struct sockaddr_un *)&address->storage;
+    struct stat info;
+    if (un->sun_family != AF_UNIX || un->sun_path[0] == '\0')
+        return;
+    if (stat(un->sun_path, &info) != 0 || !S_ISSOCK(info.st_mode))
+        return;
+    int probe = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (probe < 0)
+        return;
+    if (connect(probe, (const struct sockaddr *)un, address->len) != 0 && errno == ECONNREFUSED)
+        unlink(un->sun_path);
+    close(probe);
+}
+
+static int listen_on(const struct np_address *address, int backlog)
+{
+    int one = 1;
+    int fd = socket(address->storage.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd < 0)
+        return -errno;
+    if (address->storage.ss_family == AF_UNIX)
+        remove_stale(address);
+    else
+        (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
+    if (bind(fd, (const struct sockaddr *)&address->storage, address->len) == 0 &&
+        listen(fd, backlog) == 0)
+        return fd;
+    int status = -errno;
+    close(fd);
+    return status;
+}
+
+static void start(struct np_work *work)
+{
+    struct np_listener *listener = listener_of(work, offsetof(struct np_listener, start_work));
+    struct np_poller *poller = listener->fd.poller;
+    int status = poller->backend->add(poller, &listener->fd);
+    if (status == 0)
+        status = poller->backend->set_input(poller, &listener->fd, true);
+    if (status != 0)
+        np_log_error(poller->runtime, status, "listener");
+    np_server_listener_started(listener->server, status);
+}
+
+static void stop(struct np_work *work)
+{
+    struct np_listener *listener = listener_of(work, offsetof(struct np_listener, stop_work));
+    struct np_poller *poller = listener->fd.poller;
+    listener->stopping = true;
+    np_wheel_remove(&poller->wheel, &listener->retry);
+    poller->backend->remove(poller, &listener->fd);
+}
+
+int np_listener_create(struct netpoll_server *server, struct np_poller *poller,
+                       const struct np_address *address, int backlog, struct np_listener **out)
+{
+    const struct sockaddr_un *un = (const struct sockaddr_un *)&address->storage;
+    struct np_listener *listener = mcache_alloc(sizeof *listener);
+    if (listener == NULL)
+        return -ENOMEM;
+    int fd = listen_on(address, backlog);
+    if (fd < 0) {
+        mcache_free(listener);
+        return fd;
+    }
+    *listener = (struct np_listener){
+        .fd = {.fd = fd, .kind = NP_FD_ACCEPT, .ops = &listener_ops, .poller = poller},
+        .server = server,
+        .start_work.fn = start,
+        .stop_work.fn = stop,
+        .retry.fn = retry,
+        .is_unix = un->sun_family == AF_UNIX,
+    };
+    if (listener->is_unix && un->sun_path[0] != '\0')
+        memcpy(listener->path, un->sun_path, sizeof un->sun_path);
+    np_poller_post(poller, &listener->start_work);
+    *out = listener;
+    return 0;
+}
+
+void np_listener_stop(struct np_listener *listener)
+{
+    np_poller_post(listener->fd.poller, &listener->stop_work);
+}
+
+void np_listener_free(struct np_listener *listener)
+{
+    mcache_free(listener);
+}

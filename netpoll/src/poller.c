@@ -1,0 +1,291 @@
+/* One poller thread: wait, dispatch, run what others posted, fire timers, feed the pool. */
+#define _GNU_SOURCE
+#include "poller.h"
+
+#include "log.h"
+#include "runtime.h"
+#include "thread.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/uio.h>
+#include <time.h>
+#include <unistd.h>
+
+/* Input blocks fill a 64 KiB size class: few large blocks cost least, see docs/performance.md. */
+#define HOT_BLOCK_BYTES ((size_t)64 * 1024 - LINKBUFFER_BLOCK_OVERHEAD)
+/* Below this a new block is cheaper than another short read. */
+#define HOT_ROOM_MIN ((size_t)16 * 1024)
+/* Input is placed on cache lines of its own. */
+#define HOT_ALIGN ((size_t)64)
+/* How long a full pool or failing wait is given before the next try. */
+#define RETRY_NS INT64_C(1000000)
+
+static _Thread_local struct np_poller *current;
+
+struct np_poller *np_poller_current(void)
+{
+    return current;
+}
+
+bool np_poller_is_current(const struct np_poller *poller)
+{
+    return current == poller;
+}
+
+static uint64_t clock_ms(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+uint64_t np_poller_now_ms(const struct np_poller *poller)
+{
+    return poller->wheel.tick;
+}
+
+static void push_inbox(struct np_poller *poller, struct np_work *work)
+{
+    struct np_work *head = atomic_load_explicit(&poller->inbox, memory_order_relaxed);
+    do {
+        work->next = head;
+    } while (!atomic_compare_exchange_weak_explicit(&poller->inbox, &head, work,
+                                                    memory_order_seq_cst, memory_order_relaxed));
+}
+
+static void wake(struct np_poller *poller)
+{
+    uint64_t one = 1;
+    /* The counter cannot overflow and a blocked write cannot happen: one is pending at most. */
+    while (write(poller->wake_fd.fd, &one, sizeof one) < 0 && errno == EINTR)
+        ;
+}
+
+void np_poller_post(struct np_poller *poller, struct np_work *work)
+{
+    if (np_poller_is_current(poller)) {
+        work->next = NULL;
+        *poller->ready_end = work;
+        poller->ready_end = &work->next;
+        return;
+    }
+    push_inbox(poller, work);
+    /* Pairs with the store and the load in about_to_sleep(). */
+    if (!atomic_exchange_explicit(&poller->awake, true, memory_order_seq_cst))
+        wake(poller);
+}
+
+void np_poller_submit(struct np_poller *poller, struct gopool_task *task)
+{
+    task->next = NULL;
+    *poller->tasks_end = task;
+    poller->tasks_end = &task->next;
+}
+
+int np_poller_lend_hot(struct np_poller *poller, struct iovec *iov)
+{
+    struct np_hot_block *hot = &poller->hot;
+    if (hot->block != NULL && !linkbuffer_block_is_shared(hot->block))
+        hot->used = 0;
+    if (hot->block == NULL || linkbuffer_block_capacity(hot->block) < hot->used + HOT_ROOM_MIN) {
+        struct linkbuffer_block *fresh = linkbuffer_block_create(HOT_BLOCK_BYTES);
+        if (fresh == NULL)
+            return -ENOMEM;
+        linkbuffer_block_release(hot->block);
+        *hot = (struct np_hot_block){.block = fresh};
+    }
+    iov->iov_base = (char *)linkbuffer_block_data(hot->block) + hot->used;
+    iov->iov_len = linkbuffer_block_capacity(hot->block) - hot->used;
+    return 0;
+}
+
+void np_poller_use_hot(struct np_poller *poller, size_t n)
+{
+    poller->hot.used += (n + HOT_ALIGN - 1) & ~(HOT_ALIGN - 1);
+}
+
+static void run_list(struct np_work *work)
+{
+    while (work != NULL) {
+        struct np_work *next = work->next;
+        work->fn(work);
+        work = next;
+    }
+}
+
+static struct np_work *reverse(struct np_work *work)
+{
+    struct np_work *reversed = NULL;
+    while (work != NULL) {
+        struct np_work *next = work->next;
+        work->next = reversed;
+        reversed = work;
+        work = next;
+    }
+    return reversed;
+}
+
+static void run_work(struct np_poller *poller)
+{
+    /* Relaxed: only a hint. The exchange pairs with the push. */
+    if (atomic_load_explicit(&poller->inbox, memory_order_relaxed) != NULL)
+        run_list(reverse(atomic_exchange_explicit(&poller->inbox, NULL, memory_order_acquire)));
+    struct np_work *ready = poller->ready;
+    poller->ready = NULL;
+    poller->ready_end = &poller->ready;
+    run_list(ready);
+}
+
+static void submit_tasks(struct np_poller *poller)
+{
+    /* A refusal leaves the list as it is, for the next round. */
+    if (poller->tasks != NULL &&
+        gopool_submit_batch(netpoll_runtime_pool(poller->runtime), poller->tasks) == 0) {
+        poller->tasks = NULL;
+        poller->tasks_end = &poller->tasks;
+    }
+}
+
+/* True when nothing has to be done before the kernel has news. */
+static bool about_to_sleep(struct np_poller *poller)
+{
+    if (poller->ready != NULL)
+        return false;
+    /* Pairs with np_poller_post(). */
+    atomic_store_explicit(&poller->awake, false, memory_order_seq_cst);
+    if (atomic_load_explicit(&poller->inbox, memory_order_seq_cst) == NULL)
+        return true;
+    atomic_store_explicit(&poller->awake, true, memory_order_relaxed);
+    return false;
+}
+
+static int64_t sleep_ns(struct np_poller *poller)
+{
+    if (!about_to_sleep(poller))
+        return 0;
+    if (poller->tasks != NULL)
+        return RETRY_NS;
+    uint64_t next = np_wheel_next(&poller->wheel);
+    if (next == UINT64_MAX)
+        return -1;
+    uint64_t now = clock_ms();
+    return next <= now ? 0 : (int64_t)(next - now) * 1000000;
+}
+
+static void loop(struct np_poller *poller)
+{
+    while (!poller->stopping) {
+        int status = poller->backend->wait(poller, sleep_ns(poller));
+        /* Relaxed: whoever posts from here on sees true or false; false costs one wake-up. */
+        atomic_store_explicit(&poller->awake, true, memory_order_relaxed);
+        if (status < 0)
+            np_log_error(poller->runtime, status, "poller %u: wait", poller->index);
+        np_count(&poller->counters.wakeups, 1);
+        np_wheel_advance(&poller->wheel, clock_ms());
+        run_work(poller);
+        submit_tasks(poller);
+    }
+}
+
+static void wake_input(struct np_fd *fd, int64_t events)
+{
+    uint64_t count;
+    (void)events;
+    /* Nothing to read is as good as something: the poller is awake. */
+    while (read(fd->fd, &count, sizeof count) < 0 && errno == EINTR)
+        ;
+}
+
+static void wake_closed(struct np_fd *fd)
+{
+    close(fd->fd);
+    fd->fd = -1;
+}
+
+static const struct np_fd_ops wake_ops = {.input_done = wake_input, .closed = wake_closed};
+
+static int open_wake_fd(struct np_poller *poller)
+{
+    int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (fd < 0)
+        return -errno;
+    poller->wake_fd =
+        (struct np_fd){.fd = fd, .kind = NP_FD_POLL, .ops = &wake_ops, .poller = poller};
+    return 0;
+}
+
+static int open_poller(struct np_poller *poller)
+{
+    int status = poller->backend->open(poller);
+    if (status != 0)
+        return status;
+    status = poller->backend->add(poller, &poller->wake_fd);
+    if (status == 0)
+        status = poller->backend->set_input(poller, &poller->wake_fd, true);
+    if (status != 0)
+        poller->backend->close(poller);
+    return status;
+}
+
+static void close_poller(struct np_poller *poller)
+{
+    poller->backend->remove(poller, &poller->wake_fd);
+    while (poller->wake_fd.fd >= 0)
+        (void)poller->backend->wait(poller, RETRY_NS);
+    poller->backend->close(poller);
+    linkbuffer_block_release(poller->hot.block);
+    np_fd_table_fini(&poller->fds);
+}
+
+static void *poller_main(void *arg)
+{
+    struct np_start *start = arg;
+    struct np_poller *poller = start->poller;
+    current = poller;
+    np_thread_setup("poller", poller->index, poller->runtime->batch_scheduling);
+    int status = open_poller(poller);
+    np_start_report(start, status);
+    if (status != 0)
+        return NULL;
+    np_wheel_init(&poller->wheel, clock_ms());
+    loop(poller);
+    close_poller(poller);
+    return NULL;
+}
+
+int np_poller_start(struct np_poller *poller, struct netpoll_runtime *runtime,
+                    const struct np_backend *backend, uint32_t index)
+{
+    *poller = (struct np_poller){.runtime = runtime, .backend = backend, .index = index};
+    poller->tasks_end = &poller->tasks;
+    poller->ready_end = &poller->ready;
+    atomic_init(&poller->awake, true);
+    int status = open_wake_fd(poller);
+    if (status != 0)
+        return status;
+    struct np_start start = {.poller = poller};
+    status = np_start_thread(&start, &poller->thread, poller_main);
+    if (status != 0)
+        close(poller->wake_fd.fd);
+    return status;
+}
+
+struct stop_work {
+    struct np_work work;
+    struct np_poller *poller;
+};
+
+static void stop_poller(struct np_work *work)
+{
+    ((struct stop_work *)work)->poller->stopping = true;
+}
+
+void np_poller_stop(struct np_poller *poller)
+{
+    struct stop_work stop = {.work.fn = stop_poller, .poller = poller};
+    np_poller_post(poller, &stop.work);
+    pthread_join(poller->thread, NULL);
+}

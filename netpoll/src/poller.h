@@ -1,0 +1,106 @@
+/*
+ * A poller: one thread that waits for the kernel, an inbox for the others, timers, and the block
+ * that input lands in.
+ */
+#ifndef NP_POLLER_H
+#define NP_POLLER_H
+
+#include "backend.h"
+#include "fd.h"
+#include "fd_table.h"
+#include "timer.h"
+
+#include <gopool/gopool.h>
+#include <linkbuffer/block.h>
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+struct netpoll_runtime;
+struct netpoll_conn;
+
+/* Something to do on the poller thread; lives in its owner and is on one list at most. */
+struct np_work {
+    struct np_work *next;
+    void (*fn)(struct np_work *work);
+};
+
+/* Written by the poller thread only, read by anybody: relaxed, each figure stands for itself. */
+struct np_counters {
+    _Atomic uint64_t accepted;
+    _Atomic uint64_t accept_fails;
+    _Atomic uint64_t bytes_in;
+    _Atomic uint64_t wakeups;
+};
+
+/* Added to by handlers and senders on any thread: relaxed, and on a cache line of their own. */
+struct np_shared_counters {
+    _Alignas(64) _Atomic uint64_t requests;
+    _Atomic uint64_t bytes_out;
+};
+
+/* Memory that input lands in; what is kept of it holds counts of its own. */
+struct np_hot_block {
+    struct linkbuffer_block *block; /* NULL: none yet */
+    size_t used;                    /* bytes at its start that may be in use by others */
+};
+
+struct np_poller {
+    struct netpoll_runtime *runtime;
+    const struct np_backend *backend;
+    void *backend_state;
+    uint32_t index;
+    bool stopping;
+    pthread_t thread;
+
+    struct np_fd_table fds;
+    struct np_wheel wheel;
+    struct np_hot_block hot;
+    struct netpoll_conn *conns;   /* every connection of this poller */
+    struct netpoll_conn *running; /* whose inline turn this thread is in; it sends at its end */
+    struct gopool_task *tasks;    /* turns for the pool, submitted together */
+    struct gopool_task **tasks_end;
+    struct np_work *ready; /* work that this thread gave itself */
+    struct np_work **ready_end;
+
+    struct np_fd wake_fd;
+    /*
+     * Pushed to by anybody with release, taken whole by the poller with acquire. A pusher looks
+     * at awake after its push, the poller looks at the inbox after it has cleared awake; both
+     * seq_cst, so one of the two sees the other.
+     */
+    _Atomic(struct np_work *) inbox;
+    _Atomic bool awake;
+    _Atomic uint32_t conn_count; /* changed by whoever hands a connection over; balancing reads */
+    struct np_counters counters;
+    struct np_shared_counters shared;
+};
+
+/* Starts the thread and returns when its backend is open: 0 or -errno, nothing left behind. */
+int np_poller_start(struct np_poller *poller, struct netpoll_runtime *runtime,
+                    const struct np_backend *backend, uint32_t index);
+/* Ends the thread; no connection or listener is left. */
+void np_poller_stop(struct np_poller *poller);
+
+/* Runs work->fn(work) on the poller thread, soon and not from here. Any thread. */
+void np_poller_post(struct np_poller *poller, struct np_work *work);
+/* Runs a task on the runtime's pool, with the others of this round. Poller thread. */
+void np_poller_submit(struct np_poller *poller, struct gopool_task *task);
+bool np_poller_is_current(const struct np_poller *poller);
+/* NULL when the calling thread is not a poller. */
+struct np_poller *np_poller_current(void);
+
+/* Room for input in the hot block: 0 or -ENOMEM. */
+int np_poller_lend_hot(struct np_poller *poller, struct iovec *iov);
+/* n bytes of what was lent are filled. */
+void np_poller_use_hot(struct np_poller *poller, size_t n);
+/* The milliseconds of the wheel as of the last return from the kernel. */
+uint64_t np_poller_now_ms(const struct np_poller *poller);
+
+static inline void np_count(_Atomic uint64_t *counter, uint64_t n)
+{
+    atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + n,
+                          memory_order_relaxed);
+}
+
+#endif

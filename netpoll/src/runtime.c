@@ -1,0 +1,249 @@
+/* A runtime: which backend, how many pollers, and the figures of them all. */
+#define _GNU_SOURCE
+#include "runtime.h"
+
+#include "log.h"
+
+#include <gopool/gopool.h>
+#include <mcache/mcache.h>
+#include <netpoll/error.h>
+
+#include <errno.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define POLLERS_MAX 256U
+
+static uint32_t cpus_allowed(void)
+{
+    cpu_set_t set;
+    if (sched_getaffinity(0, sizeof set, &set) != 0)
+        return 1;
+    return (uint32_t)CPU_COUNT(&set);
+}
+
+/* The environment replaces AUTO only. 0 or -EINVAL. */
+static int read_environment(struct netpoll_runtime *runtime, enum netpoll_backend *backend)
+{
+    const char *word = getenv("NETPOLL_BACKEND");
+    if (*backend != NETPOLL_BACKEND_AUTO || word == NULL || word[0] == '\0')
+        return 0;
+    if (strcmp(word, "epoll") == 0)
+        *backend = NETPOLL_BACKEND_EPOLL;
+    else if (strcmp(word, "io_uring") == 0)
+        *backend = NETPOLL_BACKEND_IO_URING;
+    else if (strcmp(word, "auto") != 0) {
+        np_log(runtime, NETPOLL_LOG_ERROR,
+               "NETPOLL_BACKEND is \"%.32s\": it must be auto, io_uring or epoll", word);
+        return -EINVAL;
+    }
+    return 0;
+}
+
+static int check_options(const struct netpoll_runtime_options *options)
+{
+    for (size_t i = 0; i < sizeof options->reserved / sizeof options->reserved[0]; i++) {
+        if (options->reserved[i] != 0)
+            return -EINVAL;
+    }
+    if (options->pollers > POLLERS_MAX)
+        return -EINVAL;
+    if (options->backend < NETPOLL_BACKEND_AUTO || options->backend > NETPOLL_BACKEND_IO_URING)
+        return -EINVAL;
+    return 0;
+}
+
+static void stop_pollers(struct netpoll_runtime *runtime, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++)
+        np_poller_stop(&runtime->pollers[i]);
+}
+
+static int start_pollers(struct netpoll_runtime *runtime, const struct np_backend *backend)
+{
+    for (uint32_t i = 0; i < runtime->poller_count; i++) {
+        int status = np_poller_start(&runtime->pollers[i], runtime, backend, i);
+        if (status != 0) {
+            stop_pollers(runtime, i);
+            return status;
+        }
+    }
+    runtime->backend = backend;
+    return 0;
+}
+
+static int start_epoll(struct netpoll_runtime *runtime)
+{
+    return start_pollers(runtime, &np_backend_epoll);
+}
+
+#if NETPOLL_HAVE_URING
+/* 0; -errno with the reason noted when the kernel does not serve it, on any poller. */
+static int start_uring(struct netpoll_runtime *runtime)
+{
+    int status = np_backend_uring.probe(runtime->reason, sizeof runtime->reason);
+    if (status != 0)
+        return status;
+    status = start_pollers(runtime, &np_backend_uring);
+    if (status != 0)
+        snprintf(runtime->reason, sizeof runtime->reason, "a poller's ring cannot be set up: %s",
+                 netpoll_strerror(status));
+    return status;
+}
+#else
+static int start_uring(struct netpoll_runtime *runtime)
+{
+    snprintf(runtime->reason, sizeof runtime->reason, "built without liburing");
+    return -ENOTSUP;
+}
+#endif
+
+static int start_backend(struct netpoll_runtime *runtime, enum netpoll_backend backend)
+{
+    if (backend == NETPOLL_BACKEND_EPOLL) {
+        snprintf(runtime->reason, sizeof runtime->reason, "epoll was asked for");
+        return start_epoll(runtime);
+    }
+    if (start_uring(runtime) == 0) {
+        snprintf(runtime->reason, sizeof runtime->reason, "%s",
+                 backend == NETPOLL_BACKEND_AUTO ? "the kernel serves all that is needed"
+                                                 : "io_uring was asked for");
+        return 0;
+    }
+    if (backend == NETPOLL_BACKEND_IO_URING) {
+        np_log(runtime, NETPOLL_LOG_ERROR, "io_uring was asked for but does not work: %s",
+               runtime->reason);
+        return -ENOTSUP;
+    }
+    np_log(runtime, NETPOLL_LOG_WARNING, "using epoll, io_uring does not work: %s",
+           runtime->reason);
+    return start_epoll(runtime);
+}
+
+static int set_pool(struct netpoll_runtime *runtime, struct gopool *pool)
+{
+    runtime->pool = pool;
+    if (pool != NULL)
+        return 0;
+    runtime->owns_pool = true;
+    return gopool_create(&(struct gopool_options){.name = "handler"}, &runtime->pool);
+}
+
+static void free_runtime(struct netpoll_runtime *runtime)
+{
+    if (runtime->owns_pool)
+        gopool_destroy(runtime->pool);
+    mcache_free(runtime->pollers);
+    mcache_free(runtime);
+}
+
+int netpoll_runtime_create(const struct netpoll_runtime_options *options,
+                           struct netpoll_runtime **out)
+{
+    static const struct netpoll_runtime_options defaults;
+    *out = NULL;
+    if (options == NULL)
+        options = &defaults;
+    int status = check_options(options);
+    if (status != 0)
+        return status;
+    struct netpoll_runtime *runtime = mcache_alloc(sizeof *runtime);
+    if (runtime == NULL)
+        return -ENOMEM;
+    *runtime = (struct netpoll_runtime){
+        .poller_count = options->pollers != 0 ? options->pollers : cpus_allowed(),
+        .batch_scheduling = !options->disable_batch_scheduling,
+        .log = options->log,
+        .log_arg = options->log_arg,
+    };
+    if (runtime->poller_count > POLLERS_MAX)
+        runtime->poller_count = POLLERS_MAX;
+    enum netpoll_backend backend = options->backend;
+    status = read_environment(runtime, &backend);
+    if (status == 0) {
+        runtime->pollers = mcache_alloc(runtime->poller_count * sizeof *runtime->pollers);
+        status = runtime->pollers == NULL ? -ENOMEM : set_pool(runtime, options->pool);
+    }
+    if (status == 0)
+        status = start_backend(runtime, backend);
+    if (status != 0) {
+        free_runtime(runtime);
+        return status;
+    }
+    *out = runtime;
+    return 0;
+}
+
+int netpoll_runtime_destroy(struct netpoll_runtime *runtime)
+{
+    if (runtime == NULL)
+        return 0;
+    struct np_poller *poller = np_poller_current();
+    if (poller != NULL && poller->runtime == runtime)
+        return -EDEADLK;
+    /* Acquire: pairs with the release of the last server's end. */
+    if (atomic_load_explicit(&runtime->server_count, memory_order_acquire) != 0)
+        return -EBUSY;
+    if (runtime->owns_pool) {
+        int status = gopool_stop(runtime->pool);
+        if (status != 0)
+            return status;
+    }
+    stop_pollers(runtime, runtime->poller_count);
+    free_runtime(runtime);
+    return 0;
+}
+
+void netpoll_runtime_backend(const struct netpoll_runtime *runtime,
+                             struct netpoll_backend_info *out)
+{
+    *out = (struct netpoll_backend_info){.name = runtime->backend->name, .reason = runtime->reason};
+}
+
+uint32_t netpoll_runtime_pollers(const struct netpoll_runtime *runtime)
+{
+    return runtime->poller_count;
+}
+
+struct gopool *netpoll_runtime_pool(const struct netpoll_runtime *runtime)
+{
+    return runtime->pool;
+}
+
+static uint64_t figure(const _Atomic uint64_t *counter)
+{
+    return atomic_load_explicit(counter, memory_order_relaxed);
+}
+
+void netpoll_runtime_stats(const struct netpoll_runtime *runtime, struct netpoll_stats *out)
+{
+    *out = (struct netpoll_stats){0};
+    for (uint32_t i = 0; i < runtime->poller_count; i++) {
+        const struct np_poller *poller = &runtime->pollers[i];
+        out->connections += atomic_load_explicit(&poller->conn_count, memory_order_relaxed);
+        out->accepted += figure(&poller->counters.accepted);
+        out->accept_fails += figure(&poller->counters.accept_fails);
+        out->bytes_in += figure(&poller->counters.bytes_in);
+        out->wakeups += figure(&poller->counters.wakeups);
+        out->requests += figure(&poller->shared.requests);
+        out->bytes_out += figure(&poller->shared.bytes_out);
+    }
+}
+
+struct np_poller *np_runtime_pick(struct netpoll_runtime *runtime)
+{
+    struct np_poller *least = &runtime->pollers[0];
+    uint32_t count = UINT32_MAX;
+    for (uint32_t i = 0; i < runtime->poller_count; i++) {
+        struct np_poller *poller = &runtime->pollers[i];
+        /* Relaxed: a stale figure only balances a little worse. */
+        uint32_t its = atomic_load_explicit(&poller->conn_count, memory_order_relaxed);
+        if (its < count) {
+            count = its;
+            least = poller;
+        }
+    }
+    return least;
+}

@@ -1,0 +1,30 @@
+/*
+ * The inside of a runtime: its pollers, its pool, and whom it tells.
+ */
+#ifndef NP_RUNTIME_H
+#define NP_RUNTIME_H
+
+#include "poller.h"
+
+#include <netpoll/runtime.h>
+
+#define NP_REASON_BYTES 160
+
+struct netpoll_runtime {
+    struct np_poller *pollers;
+    uint32_t poller_count;
+    bool batch_scheduling;
+    bool owns_pool;
+    struct gopool *pool;
+    netpoll_log_fn *log;
+    void *log_arg;
+    const struct np_backend *backend;
+    char reason[NP_REASON_BYTES];
+    _Atomic uint32_t server_count; /* counts only; what they did is ordered by their own end */
+    _Atomic uint64_t next_conn_id; /* unique is enough */
+};
+
+/* The poller that has the fewest connections. */
+struct np_poller *np_runtime_pick(struct netpoll_runtime *runtime);
+
+#endif

@@ -1,0 +1,67 @@
+/* The few system calls on sockets that both backends share. */
+#define _GNU_SOURCE
+#include "socket.h"
+
+#include "fd.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+
+ssize_t np_socket_send(struct np_fd *fd, const struct iovec *iov, int n)
+{
+    ssize_t result;
+    do {
+        if (n == 1) {
+            result = send(fd->fd, iov->iov_base, iov->iov_len, MSG_NOSIGNAL | MSG_DONTWAIT);
+        } else {
+            struct msghdr message = {.msg_iov = (struct iovec *)iov, .msg_iovlen = (size_t)n};
+            result = sendmsg(fd->fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+        }
+    } while (result < 0 && errno == EINTR);
+    return result < 0 ? -errno : result;
+}
+
+ssize_t np_socket_receive(int fd, const struct iovec *iov, int n)
+{
+    ssize_t result;
+    do {
+        if (n == 1)
+            result = recv(fd, iov->iov_base, iov->iov_len, MSG_DONTWAIT);
+        else
+            result = readv(fd, iov, n);
+    } while (result < 0 && errno == EINTR);
+    return result < 0 ? -errno : result;
+}
+
+int np_socket_accept(int listener)
+{
+    int fd;
+    do {
+        fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    } while (fd < 0 && errno == EINTR);
+    return fd < 0 ? -errno : fd;
+}
+
+size_t np_socket_unread(int fd)
+{
+    int n = 0;
+    return ioctl(fd, FIONREAD, &n) == 0 && n > 0 ? (size_t)n : 0;
+}
+
+void np_socket_set_nodelay(int fd)
+{
+    int one = 1;
+    /* Cannot fail on a TCP socket; if it does, small answers are late, not lost. */
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+}
+
+void np_socket_reset_on_close(int fd)
+{
+    struct linger off = {.l_onoff = 1, .l_linger = 0};
+    /* Not a socket that can be reset: close(2) ends it as well. */
+    (void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &off, sizeof off);
+}

@@ -1,0 +1,23 @@
+/* System calls on sockets, with EINTR taken care of. Any thread. */
+#ifndef NP_SOCKET_H
+#define NP_SOCKET_H
+
+#include <stddef.h>
+#include <sys/types.h>
+
+struct iovec;
+struct np_fd;
+
+/* One send without waiting and without SIGPIPE: bytes or -errno. */
+ssize_t np_socket_send(struct np_fd *fd, const struct iovec *iov, int n);
+/* One receive without waiting: bytes, 0 for the end, or -errno. */
+ssize_t np_socket_receive(int fd, const struct iovec *iov, int n);
+/* A connection that is waiting, or -errno. */
+int np_socket_accept(int listener);
+/* Bytes received and not read; 0 when that cannot be told. */
+size_t np_socket_unread(int fd);
+void np_socket_set_nodelay(int fd);
+/* From here on close(2) resets the connection. */
+void np_socket_reset_on_close(int fd);
+
+#endif
