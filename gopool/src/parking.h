@@ -55,7 +55,7 @@ void gp_parking_leave(struct gp_parking *parking);
  */
 bool gp_parking_sleep(struct gp_spot *spot, uint32_t timeout_ms);
 
-/* Ends the sleep of a spot whose state was changed. Harmless if its worker is long gone. */
+/* Makes a sleeper look at its state again. Harmless if its worker is long gone. */
 void gp_parking_ring(struct gp_spot *spot);
 
 #endif
