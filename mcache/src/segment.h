@@ -1,0 +1,187 @@
+/*
+ * Memory from the system in segments of 4 MiB, aligned to their size, so that masking a pointer
+ * gives the segment that describes it.
+ *
+ *   0        4 slices: this header and the state of every block
+ *   256 KiB  60 slices of 64 KiB; a span is one slice cut into blocks of a class up to 64 KiB,
+ *            or the 2 to 16 slices of one larger block
+ *
+ * Spans start at a multiple of their size, so that every block is aligned to its own size.
+ * A block above the largest class is a mapping of its own with the same header in front.
+ * Any thread; the functions lock what they need unless they say otherwise.
+ */
+#ifndef MC_SEGMENT_H
+#define MC_SEGMENT_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "size_class.h"
+
+#define MC_SEGMENT_SHIFT 22
+#define MC_SEGMENT_SIZE  ((size_t)1 << MC_SEGMENT_SHIFT)
+#define MC_SLICE_SHIFT   16
+#define MC_SLICE_SIZE    ((size_t)1 << MC_SLICE_SHIFT)
+#define MC_SLICE_COUNT   64
+#define MC_HEADER_SLICES 4
+
+/* What slice_class says of a slice that is not cut into blocks. */
+#define MC_SLICE_LARGE 0xfe
+#define MC_SLICE_NONE  0xff
+
+/* User addresses that the registry covers; the kernel goes beyond only when asked to. */
+#define MC_ADDRESS_BITS 48
+
+/*
+ * Every block has a byte of state. One per 16 bytes of the segment serves any class; from 1 KiB on
+ * the states stand in an area of their own with one per 1 KiB, so that the 64 of a slice share a
+ * cache line. Two grains and not one per class, because finding a state is on every fast path.
+ */
+#define MC_CLASS_COARSE       6
+#define MC_FINE_STATE_SHIFT   4
+#define MC_COARSE_STATE_SHIFT 10
+
+/* A span's blocks as the shared pool sees them; guarded by the lock of the span's class. */
+struct mc_span {
+    struct mc_span *next; /* spans of the class that have blocks to give */
+    struct mc_span *prev;
+    void *free;           /* blocks that came back */
+    uint32_t fresh_count; /* blocks from the end of the span that were never handed out */
+    uint32_t out_count;   /* blocks outside: in caches, in batches, with callers */
+};
+
+struct mc_segment {
+    /*
+     * Relaxed. Written before the first block of the span is handed out and after the last is back;
+     * whatever handed a pointer to its reader ordered that. Readers with a bad pointer may see any
+     * value, and the state of the block then tells.
+     */
+    _Atomic uint8_t slice_class[MC_SLICE_COUNT];
+    size_t mapped_bytes; /* of a block above the largest class, header included */
+    /* Guarded by the lock of the segments. */
+    struct mc_segment *next;
+    struct mc_segment *prev;
+    uint64_t free_slices; /* a bit per slice */
+    struct mc_span spans[MC_SLICE_COUNT];
+    _Atomic uint8_t coarse_states[MC_SEGMENT_SIZE >> MC_COARSE_STATE_SHIFT];
+};
+
+/* Fine states count from the segment's start: those of the header itself are where it stands. */
+_Static_assert(sizeof(struct mc_segment) <= (MC_HEADER_SLICES * MC_SLICE_SIZE) >>
+                   MC_FINE_STATE_SHIFT,
+               "the header ends where the states of the first block begin");
+_Static_assert(MC_SEGMENT_SIZE >> MC_FINE_STATE_SHIFT <= MC_HEADER_SLICES * MC_SLICE_SIZE,
+               "the states end where the first block begins");
+_Static_assert(MC_CLASS_COARSE + MC_CLASS_MIN_SHIFT == MC_COARSE_STATE_SHIFT,
+               "a coarse state for every block of the smallest class that has them");
+
+/* A bit per segment-sized piece of the address space: set where one of our mappings begins. */
+extern _Atomic uint64_t mc_registry[1 << (MC_ADDRESS_BITS - MC_SEGMENT_SHIFT - 6)]
+    __attribute__((visibility("hidden")));
+
+/*
+ * Tells whether one of our segments holds the address. Relaxed: whatever handed the pointer over
+ * also ordered it behind the setting of the bit.
+ */
+static inline bool mc_is_ours(const void *pointer)
+{
+    uintptr_t number = (uintptr_t)pointer >> MC_SEGMENT_SHIFT;
+
+    if (__builtin_expect(number >> (MC_ADDRESS_BITS - MC_SEGMENT_SHIFT) != 0, 0)) {
+        return false;
+    }
+    return (atomic_load_explicit(&mc_registry[number >> 6], memory_order_relaxed) >>
+            (number & 63)) &
+           1;
+}
+
+static inline struct mc_segment *mc_segment_of(const void *pointer)
+{
+    return (struct mc_segment *)((uintptr_t)pointer & ~(uintptr_t)(MC_SEGMENT_SIZE - 1));
+}
+
+static inline size_t mc_slice_of(const void *pointer)
+{
+    return ((uintptr_t)pointer & (MC_SEGMENT_SIZE - 1)) >> MC_SLICE_SHIFT;
+}
+
+/* Class of a pointer into one of our segments, or MC_SLICE_LARGE or MC_SLICE_NONE. */
+static inline unsigned mc_pointer_class(const void *pointer)
+{
+    return atomic_load_explicit(&mc_segment_of(pointer)->slice_class[mc_slice_of(pointer)],
+                                memory_order_relaxed);
+}
+
+static inline struct mc_span *mc_span_of(const void *block)
+{
+    return &mc_segment_of(block)->spans[mc_slice_of(block)];
+}
+
+/* log2 of the bytes that share a state. */
+static inline unsigned mc_state_shift(unsigned class)
+{
+    return class < MC_CLASS_COARSE ? MC_FINE_STATE_SHIFT : MC_COARSE_STATE_SHIFT;
+}
+
+/* Tells whether a state is the pointer's own: it may be that of a block that starts before it. */
+static inline bool mc_has_own_state(const void *pointer, unsigned class)
+{
+    return ((uintptr_t)pointer & (((uintptr_t)1 << mc_state_shift(class)) - 1)) == 0;
+}
+
+/*
+ * The byte that is 1 while a caller owns the block. A byte and not a bit, so that threads that own
+ * neighbours need no atomic read-modify-write. Relaxed: a block has one owner at a time, and its
+ * hand-over orders the accesses; only a faulty second free can race.
+ */
+static inline _Atomic uint8_t *mc_block_state(const void *block, unsigned class)
+{
+    size_t base = class < MC_CLASS_COARSE ? 0 : offsetof(struct mc_segment, coarse_states);
+    size_t offset = (uintptr_t)block & (MC_SEGMENT_SIZE - 1);
+
+    return (_Atomic uint8_t *)mc_segment_of(block) + base + (offset >> mc_state_shift(class));
+}
+
+/* Blocks that a span of the class holds. */
+static inline uint32_t mc_span_capacity(unsigned class)
+{
+    size_t fit = MC_SLICE_SIZE >> mc_class_shift(class);
+
+    return fit == 0 ? 1 : (uint32_t)fit;
+}
+
+/*
+ * Maps bytes (a multiple of the page size) at a multiple of the segment size and enters them in the
+ * registry, with every slice MC_SLICE_NONE.
+ *
+ * Returns NULL when the system has no memory. The caller owns it and gives it to
+ * mc_segment_unmap().
+ */
+struct mc_segment *mc_segment_map(size_t bytes);
+
+/* Takes a mapping out of the registry and gives it back; false when the system refuses. */
+bool mc_segment_unmap(struct mc_segment *segment, size_t bytes);
+
+/*
+ * Takes a span for the class, all its blocks fresh, from a new segment if need be.
+ *
+ * Returns NULL when the system has no memory. May be called with the lock of a class held.
+ */
+struct mc_span *mc_span_take(unsigned class);
+
+/* Gives a span whose blocks are all back to its segment. As above. */
+void mc_span_give(struct mc_span *span, unsigned class);
+
+/* Unmaps the segments without a span. Returns the bytes given back. */
+size_t mc_segments_trim(void);
+
+/* Bytes in mapped segments, blocks above the largest class not among them. */
+size_t mc_segments_bytes(void);
+
+/* Hold and free the lock around fork(). */
+void mc_segments_lock(void);
+void mc_segments_unlock(void);
+
+#endif

@@ -1,0 +1,249 @@
+/* The blocks between the threads' caches: batches in front, spans behind. Any thread. */
+#include "shared_pool.h"
+
+#include <assert.h>
+#include <pthread.h>
+#include <stdbool.h>
+
+#include "poison.h"
+#include "segment.h"
+
+/* Bounds of what a class keeps in batches: bytes, and batches whatever their bytes. */
+#define BATCHES_MAX_BYTES ((size_t)4 << 20)
+#define BATCHES_MAX_COUNT 64
+
+struct class_pool {
+    pthread_mutex_t lock;
+    void *batches; /* stack of full batches, linked through the second word of their first blocks */
+    unsigned batch_count;
+    unsigned whole_count;  /* spans in the list with every block in */
+    struct mc_span *spans; /* spans with a block in */
+} __attribute__((aligned(64)));
+
+static struct class_pool pools[MCACHE_CLASS_COUNT] = {
+    [0 ... MCACHE_CLASS_COUNT - 1] = {.lock = PTHREAD_MUTEX_INITIALIZER},
+};
+
+static unsigned batches_max(unsigned class)
+{
+    size_t fit = BATCHES_MAX_BYTES / (mc_class_batch(class) * mc_class_size(class));
+
+    return fit > BATCHES_MAX_COUNT ? BATCHES_MAX_COUNT : (unsigned)fit;
+}
+
+static void span_list_add(struct class_pool *pool, struct mc_span *span)
+{
+    span->prev = NULL;
+    span->next = pool->spans;
+    if (pool->spans != NULL) {
+        pool->spans->prev = span;
+    }
+    pool->spans = span;
+}
+
+static void span_list_remove(struct class_pool *pool, struct mc_span *span)
+{
+    if (span->prev != NULL) {
+        span->prev->next = span->next;
+    } else {
+        pool->spans = span->next;
+    }
+    if (span->next != NULL) {
+        span->next->prev = span->prev;
+    }
+}
+
+static bool span_is_empty(const struct mc_span *span)
+{
+    return span->free == NULL && span->fresh_count == 0;
+}
+
+static void *span_start(struct mc_span *span)
+{
+    struct mc_segment *segment = mc_segment_of(span);
+
+    return (char *)segment + ((size_t)(span - segment->spans) << MC_SLICE_SHIFT);
+}
+
+/* The span has a block in. */
+static void *span_pop(struct class_pool *pool, struct mc_span *span, unsigned class)
+{
+    void *block = span->free;
+
+    if (span->out_count == 0) {
+        pool->whole_count--;
+    }
+    if (block != NULL) {
+        span->free = mc_next_block(block);
+    } else {
+        uint32_t index = mc_span_capacity(class) - span->fresh_count;
+
+        block = (char *)span_start(span) + ((size_t)index << mc_class_shift(class));
+        span->fresh_count--;
+    }
+    span->out_count++;
+    if (span_is_empty(span)) {
+        span_list_remove(pool, span);
+    }
+    return block;
+}
+
+/*
+ * Of the spans whose blocks are all in, one stays for the next taker; more go to the segment, where
+ * any class can have them.
+ */
+static void span_push(struct class_pool *pool, void *block, unsigned class)
+{
+    struct mc_span *span = mc_span_of(block);
+
+    assert(span->out_count > 0);
+    if (span_is_empty(span)) {
+        span_list_add(pool, span);
+    }
+    mc_set_next_block(block, span->free);
+    span->free = block;
+    span->out_count--;
+    if (span->out_count > 0) {
+        return;
+    }
+    if (pool->whole_count > 0) {
+        span_list_remove(pool, span);
+        mc_span_give(span, class);
+    } else {
+        pool->whole_count++;
+    }
+}
+
+static void push_all(struct class_pool *pool, void *list, unsigned class)
+{
+    while (list != NULL) {
+        void *block = list;
+
+        list = mc_next_block(block);
+        span_push(pool, block, class);
+    }
+}
+
+static void *batch_pop(struct class_pool *pool)
+{
+    void *batch = pool->batches;
+
+    if (batch != NULL) {
+        pool->batches = mc_next_batch(batch);
+        pool->batch_count--;
+    }
+    return batch;
+}
+
+/* Takes from the spans there are, from a new one only to get any block at all. */
+static unsigned pop_some(struct class_pool *pool, unsigned class, void **list)
+{
+    unsigned want = mc_class_batch(class);
+    unsigned count = 0;
+    void *last = NULL;
+
+    if (pool->spans == NULL) {
+        struct mc_span *span = mc_span_take(class);
+
+        if (span == NULL) {
+            return 0;
+        }
+        span_list_add(pool, span);
+        pool->whole_count++;
+    }
+    for (; count < want && pool->spans != NULL; count++) {
+        void *block = span_pop(pool, pool->spans, class);
+
+        /* Rising addresses, which the processor fetches ahead. */
+        if (last == NULL) {
+            *list = block;
+        } else {
+            mc_set_next_block(last, block);
+        }
+        last = block;
+    }
+    mc_set_next_block(last, NULL);
+    return count;
+}
+
+unsigned mc_pool_take(unsigned class, void **list)
+{
+    struct class_pool *pool = &pools[class];
+    unsigned count = mc_class_batch(class);
+
+    pthread_mutex_lock(&pool->lock);
+    *list = batch_pop(pool);
+    if (*list == NULL) {
+        count = pop_some(pool, class, list);
+    }
+    pthread_mutex_unlock(&pool->lock);
+    return count;
+}
+
+void mc_pool_give_batch(unsigned class, void *batch)
+{
+    struct class_pool *pool = &pools[class];
+
+    pthread_mutex_lock(&pool->lock);
+    if (pool->batch_count < batches_max(class)) {
+        mc_set_next_batch(batch, pool->batches);
+        pool->batches = batch;
+        pool->batch_count++;
+    } else {
+        push_all(pool, batch, class);
+    }
+    pthread_mutex_unlock(&pool->lock);
+}
+
+void mc_pool_give_list(unsigned class, void *list)
+{
+    struct class_pool *pool = &pools[class];
+
+    pthread_mutex_lock(&pool->lock);
+    push_all(pool, list, class);
+    pthread_mutex_unlock(&pool->lock);
+}
+
+static void trim_class(unsigned class)
+{
+    struct class_pool *pool = &pools[class];
+    struct mc_span *next;
+
+    pthread_mutex_lock(&pool->lock);
+    while (pool->batches != NULL) {
+        push_all(pool, batch_pop(pool), class);
+    }
+    for (struct mc_span *span = pool->spans; span != NULL; span = next) {
+        next = span->next;
+        if (span->out_count == 0) {
+            span_list_remove(pool, span);
+            pool->whole_count--;
+            mc_span_give(span, class);
+        }
+    }
+    pthread_mutex_unlock(&pool->lock);
+}
+
+size_t mc_pool_trim(void)
+{
+    for (unsigned class = 0; class < MCACHE_CLASS_COUNT; class ++) {
+        trim_class(class);
+    }
+    return mc_segments_trim();
+}
+
+void mc_pool_lock(void)
+{
+    for (unsigned class = 0; class < MCACHE_CLASS_COUNT; class ++) {
+        pthread_mutex_lock(&pools[class].lock);
+    }
+    mc_segments_lock();
+}
+
+void mc_pool_unlock(void)
+{
+    mc_segments_unlock();
+    for (unsigned class = MCACHE_CLASS_COUNT; class > 0; class --) {
+        pthread_mutex_unlock(&pools[class - 1].lock);
+    }
+}

@@ -1,0 +1,33 @@
+/*
+ * The blocks between the threads' caches, one pool and one lock per class.
+ *
+ * In front stand whole batches, moved in constant time: what a poller allocates and a worker frees
+ * goes round here. Behind them are spans with exact counts, so that free spans and segments are
+ * known. Lists end with NULL. Any thread.
+ */
+#ifndef MC_SHARED_POOL_H
+#define MC_SHARED_POOL_H
+
+#include <stddef.h>
+
+/*
+ * Takes up to mc_class_batch(class) free blocks.
+ *
+ * Returns how many there are in *list; 0 when the system has no memory. The caller owns the blocks.
+ */
+unsigned mc_pool_take(unsigned class, void **list);
+
+/* Takes over a list of exactly mc_class_batch(class) free blocks. */
+void mc_pool_give_batch(unsigned class, void *batch);
+
+/* Takes over a list of any length. */
+void mc_pool_give_list(unsigned class, void *list);
+
+/* Returns every free segment to the system. Returns the bytes given back. */
+size_t mc_pool_trim(void);
+
+/* Hold and free all locks around fork(), those of the segments among them. */
+void mc_pool_lock(void);
+void mc_pool_unlock(void);
+
+#endif

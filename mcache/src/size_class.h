@@ -1,0 +1,49 @@
+/*
+ * Size and class arithmetic. Pure: no memory, no state, any thread.
+ *
+ * Class c holds blocks of MCACHE_CLASS_MIN << c bytes.
+ */
+#ifndef MC_SIZE_CLASS_H
+#define MC_SIZE_CLASS_H
+
+#include <mcache/mcache.h>
+#include <stddef.h>
+
+#define MC_CLASS_MIN_SHIFT 4
+
+_Static_assert(sizeof(size_t) == 8, "the class of a size is taken from a 64-bit count of zeros");
+_Static_assert(MCACHE_CLASS_MIN == (size_t)1 << MC_CLASS_MIN_SHIFT, "smallest class");
+_Static_assert(MCACHE_CLASS_MAX == MCACHE_CLASS_MIN << (MCACHE_CLASS_COUNT - 1), "largest class");
+
+/* log2 of the block size. */
+static inline unsigned mc_class_shift(unsigned class)
+{
+    return class + MC_CLASS_MIN_SHIFT;
+}
+
+static inline size_t mc_class_size(unsigned class)
+{
+    return (size_t)1 << mc_class_shift(class);
+}
+
+/* The smallest class that holds size bytes; size is at most MCACHE_CLASS_MAX. */
+static inline unsigned mc_class_of(size_t size)
+{
+    size_t last = (size - (size != 0)) | (MCACHE_CLASS_MIN - 1);
+
+    return 64 - MC_CLASS_MIN_SHIFT - (unsigned)__builtin_clzll(last);
+}
+
+/*
+ * Blocks that threads exchange with the shared pool at once: as many as 128 KiB hold, at least one.
+ * A cache keeps up to two batches of a class; 64 blocks spread the cost of the pool's lock to well
+ * under a nanosecond each.
+ */
+static inline unsigned mc_class_batch(unsigned class)
+{
+    size_t fit = ((size_t)128 << 10) >> mc_class_shift(class);
+
+    return fit > 64 ? 64 : fit == 0 ? 1 : (unsigned)fit;
+}
+
+#endif

@@ -1,0 +1,308 @@
+/* Caches of threads: their slow paths, birth and end, and fork. Any thread. */
+#include "thread_cache.h"
+
+#include <pthread.h>
+#include <sys/mman.h>
+
+#include "shared_pool.h"
+#include "size_class.h"
+
+/* Caches are mapped so many bytes at a time and never unmapped. */
+#define CHUNK_BYTES ((size_t)64 << 10)
+/* Bound of the spare batches of a cache. With all current lists full it holds 3.8 MiB. */
+#define SPARE_MAX_BYTES ((size_t)1 << 20)
+
+static struct mc_cache no_cache;
+
+__thread struct mc_cache *mc_cache_mine = &no_cache;
+/* Set when the thread is to stay without a cache: it ends, or its end could not be watched. */
+static __thread bool without_cache;
+
+/* Guards the lists of caches. Taken before late_lock. */
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static struct mc_cache *all_caches;
+static struct mc_cache *idle_caches;
+
+/* For threads without a cache: one that they share under a lock. Taken before the pool's locks. */
+static pthread_mutex_t late_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct mc_cache late_cache;
+
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+static pthread_key_t end_key;
+static bool end_key_works;
+
+static size_t batch_bytes(unsigned class)
+{
+    return mc_class_batch(class) * mc_class_size(class);
+}
+
+static void list_clear(struct mc_list *list, unsigned class)
+{
+    uint64_t freed = atomic_load_explicit(&list->free_count, memory_order_relaxed);
+    uint64_t taken = atomic_load_explicit(&list->alloc_count, memory_order_relaxed);
+
+    list->head = NULL;
+    list->spare = NULL;
+    list->full_mark = (int64_t)(freed - taken) + (int64_t)mc_class_batch(class);
+}
+
+static void cache_clear(struct mc_cache *cache)
+{
+    for (unsigned class = 0; class < MCACHE_CLASS_COUNT; class ++) {
+        list_clear(&cache->lists[class], class);
+    }
+    cache->spare_bytes = 0;
+}
+
+static void cache_flush(struct mc_cache *cache)
+{
+    for (unsigned class = 0; class < MCACHE_CLASS_COUNT; class ++) {
+        struct mc_list *list = &cache->lists[class];
+
+        if (list->spare != NULL) {
+            mc_pool_give_batch(class, list->spare);
+        }
+        if (list->head != NULL) {
+            mc_pool_give_list(class, list->head);
+        }
+    }
+    cache_clear(cache);
+}
+
+/* Fills the empty current list; false when the system has no memory. */
+static bool list_fill(struct mc_cache *cache, unsigned class)
+{
+    struct mc_list *list = &cache->lists[class];
+    unsigned count;
+
+    if (list->spare != NULL) {
+        list->head = list->spare;
+        list->spare = NULL;
+        cache->spare_bytes -= batch_bytes(class);
+        count = mc_class_batch(class);
+    } else {
+        count = mc_pool_take(class, &list->head);
+    }
+    list->full_mark -= (int64_t)count;
+    return count != 0;
+}
+
+/* Empties the full current list: it becomes the spare batch if there may be one. */
+static void list_spill(struct mc_cache *cache, unsigned class)
+{
+    struct mc_list *list = &cache->lists[class];
+    void *batch = list->head;
+
+    if (list->spare != NULL) {
+        mc_pool_give_batch(class, list->spare);
+        list->spare = batch;
+    } else if (cache->spare_bytes + batch_bytes(class) <= SPARE_MAX_BYTES) {
+        list->spare = batch;
+        cache->spare_bytes += batch_bytes(class);
+    } else {
+        mc_pool_give_batch(class, batch);
+    }
+    list->head = NULL;
+    list->full_mark += (int64_t)mc_class_batch(class);
+}
+
+static void *cache_pop(struct mc_cache *cache, unsigned class)
+{
+    struct mc_list *list = &cache->lists[class];
+
+    if (list->head == NULL && !list_fill(cache, class)) {
+        return NULL;
+    }
+    return mc_list_pop(list);
+}
+
+static void cache_push(struct mc_cache *cache, unsigned class, void *block)
+{
+    struct mc_list *list = &cache->lists[class];
+
+    if (!mc_list_push(list, block)) {
+        list_spill(cache, class);
+        (void)mc_list_push(list, block);
+    }
+}
+
+/* Destructor of the key. Keys that are destroyed later may still allocate. */
+static void thread_end(void *value)
+{
+    struct mc_cache *cache = value;
+
+    mc_cache_mine = &no_cache;
+    without_cache = true;
+    cache_flush(cache);
+    pthread_mutex_lock(&lock);
+    cache->next_idle = idle_caches;
+    idle_caches = cache;
+    pthread_mutex_unlock(&lock);
+}
+
+static void before_fork(void)
+{
+    pthread_mutex_lock(&lock);
+    pthread_mutex_lock(&late_lock);
+    mc_pool_lock();
+}
+
+static void after_fork_in_parent(void)
+{
+    mc_pool_unlock();
+    pthread_mutex_unlock(&late_lock);
+    pthread_mutex_unlock(&lock);
+}
+
+/*
+ * The other threads do not exist here, and may have been stopped in the middle of a push or pop:
+ * what they cached is lost to the child, their caches are free.
+ */
+static void after_fork_in_child(void)
+{
+    idle_caches = NULL;
+    for (struct mc_cache *cache = all_caches; cache != NULL; cache = cache->next) {
+        if (cache != mc_cache_mine) {
+            cache_clear(cache);
+            cache->next_idle = idle_caches;
+            idle_caches = cache;
+        }
+    }
+    after_fork_in_parent();
+}
+
+static void init_process(void)
+{
+    cache_clear(&late_cache);
+    (void)pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
+    end_key_works = pthread_key_create(&end_key, thread_end) == 0;
+}
+
+/* With the lock held. */
+static void caches_map(void)
+{
+    struct mc_cache *chunk =
+        mmap(NULL, CHUNK_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+    if (chunk == MAP_FAILED) {
+        return;
+    }
+    for (size_t i = CHUNK_BYTES / sizeof(*chunk); i > 0; i--) {
+        struct mc_cache *cache = &chunk[i - 1];
+
+        cache_clear(cache);
+        cache->next = all_caches;
+        all_caches = cache;
+        cache->next_idle = idle_caches;
+        idle_caches = cache;
+    }
+}
+
+static struct mc_cache *idle_cache_take(void)
+{
+    struct mc_cache *cache;
+
+    pthread_mutex_lock(&lock);
+    if (idle_caches == NULL) {
+        caches_map();
+    }
+    cache = idle_caches;
+    if (cache != NULL) {
+        idle_caches = cache->next_idle;
+    }
+    pthread_mutex_unlock(&lock);
+    return cache;
+}
+
+/* The calling thread's cache, made if it may have one; NULL if not. */
+static struct mc_cache *own_cache(void)
+{
+    struct mc_cache *cache = mc_cache_mine;
+
+    if (cache != &no_cache) {
+        return cache;
+    }
+    pthread_once(&once, init_process);
+    if (without_cache || !end_key_works) {
+        return NULL;
+    }
+    cache = idle_cache_take();
+    if (cache == NULL) {
+        return NULL;
+    }
+    mc_cache_mine = cache;
+    if (pthread_setspecific(end_key, cache) != 0) {
+        thread_end(cache);
+        return NULL;
+    }
+    return cache;
+}
+
+void *mc_cache_pop_slow(unsigned class)
+{
+    struct mc_cache *cache = own_cache();
+    void *block;
+
+    if (cache != NULL) {
+        return cache_pop(cache, class);
+    }
+    pthread_mutex_lock(&late_lock);
+    block = cache_pop(&late_cache, class);
+    pthread_mutex_unlock(&late_lock);
+    return block;
+}
+
+void mc_cache_push_slow(unsigned class, void *block)
+{
+    struct mc_cache *cache = own_cache();
+
+    if (cache != NULL) {
+        cache_push(cache, class, block);
+        return;
+    }
+    pthread_mutex_lock(&late_lock);
+    cache_push(&late_cache, class, block);
+    pthread_mutex_unlock(&late_lock);
+}
+
+void mc_cache_flush(void)
+{
+    pthread_once(&once, init_process);
+    if (mc_cache_mine != &no_cache) {
+        cache_flush(mc_cache_mine);
+    }
+    pthread_mutex_lock(&late_lock);
+    cache_flush(&late_cache);
+    pthread_mutex_unlock(&late_lock);
+}
+
+static void frees_add(const struct mc_cache *cache, struct mcache_stats *out)
+{
+    for (unsigned class = 0; class < MCACHE_CLASS_COUNT; class ++) {
+        out->classes[class].free_count +=
+            atomic_load_explicit(&cache->lists[class].free_count, memory_order_acquire);
+    }
+}
+
+static void allocs_add(const struct mc_cache *cache, struct mcache_stats *out)
+{
+    for (unsigned class = 0; class < MCACHE_CLASS_COUNT; class ++) {
+        out->classes[class].alloc_count +=
+            atomic_load_explicit(&cache->lists[class].alloc_count, memory_order_relaxed);
+    }
+}
+
+void mc_cache_stats_add(struct mcache_stats *out)
+{
+    pthread_mutex_lock(&lock);
+    /* All frees first: so there are never more of them than allocations. */
+    frees_add(&late_cache, out);
+    for (const struct mc_cache *cache = all_caches; cache != NULL; cache = cache->next) {
+        frees_add(cache, out);
+    }
+    allocs_add(&late_cache, out);
+    for (const struct mc_cache *cache = all_caches; cache != NULL; cache = cache->next) {
+        allocs_add(cache, out);
+    }
+    pthread_mutex_unlock(&lock);
+}

@@ -1,0 +1,178 @@
+/*
+ * Blocks that one thread allocates and another frees, with their content checked, while other
+ * calls of mcache go on. For ThreadSanitizer, and useful without.
+ */
+#include <mcache/mcache.h>
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+enum {
+    PAIRS = 2,
+    DEPTH = 512,
+    SECONDS = 2
+};
+
+struct message {
+    size_t size;
+    unsigned char fill;
+};
+
+struct channel {
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    struct message *ring[DEPTH];
+    size_t head;
+    size_t tail;
+    uint32_t seed;
+};
+
+static struct channel channels[PAIRS];
+static atomic_bool stop;
+static atomic_uint_fast64_t handed;
+
+static void fail(const char *what)
+{
+    (void)fprintf(stderr, "%s\n", what);
+    exit(1);
+}
+
+static void channel_send(struct channel *channel, struct message *message)
+{
+    pthread_mutex_lock(&channel->lock);
+    while (channel->tail - channel->head == DEPTH) {
+        pthread_cond_wait(&channel->changed, &channel->lock);
+    }
+    channel->ring[channel->tail++ % DEPTH] = message;
+    pthread_cond_signal(&channel->changed);
+    pthread_mutex_unlock(&channel->lock);
+}
+
+static struct message *channel_receive(struct channel *channel)
+{
+    struct message *message;
+
+    pthread_mutex_lock(&channel->lock);
+    while (channel->tail == channel->head) {
+        pthread_cond_wait(&channel->changed, &channel->lock);
+    }
+    message = channel->ring[channel->head++ % DEPTH];
+    pthread_cond_signal(&channel->changed);
+    pthread_mutex_unlock(&channel->lock);
+    return message;
+}
+
+static size_t random_size(uint32_t *seed)
+{
+    uint32_t bits;
+
+    *seed = *seed * 1664525u + 1013904223u;
+    bits = *seed >> 8;
+    /* Mostly small; up to 256 KiB now and then. */
+    return sizeof(struct message) + (bits >> 5) % ((size_t)32 << (bits % 8 == 0 ? 13 : bits % 8));
+}
+
+static void *produce(void *arg)
+{
+    struct channel *channel = arg;
+
+    while (!atomic_load_explicit(&stop, memory_order_relaxed)) {
+        size_t size = random_size(&channel->seed);
+        struct message *message = mcache_alloc(size);
+
+        if (message == NULL) {
+            fail("no memory");
+        }
+        message->size = size;
+        message->fill = (unsigned char)channel->seed;
+        memset(message + 1, message->fill, size - sizeof(*message));
+        channel_send(channel, message);
+    }
+    channel_send(channel, NULL);
+    return NULL;
+}
+
+static void *consume(void *arg)
+{
+    struct channel *channel = arg;
+    struct message *message;
+
+    while ((message = channel_receive(channel)) != NULL) {
+        const unsigned char *payload = (const unsigned char *)(message + 1);
+
+        for (size_t i = 0; i < message->size - sizeof(*message); i++) {
+            if (payload[i] != message->fill) {
+                fail("a block was changed by someone else");
+            }
+        }
+        mcache_free(message);
+        atomic_fetch_add_explicit(&handed, 1, memory_order_relaxed);
+    }
+    return NULL;
+}
+
+static void *short_life(void *arg)
+{
+    (void)arg;
+    for (size_t size = 16; size <= MCACHE_CLASS_MAX; size *= 2) {
+        mcache_free(mcache_alloc(size));
+    }
+    return NULL;
+}
+
+/* Whatever else a process does at the same time. */
+static void *disturb(void *arg)
+{
+    (void)arg;
+    while (!atomic_load_explicit(&stop, memory_order_relaxed)) {
+        struct mcache_stats stats;
+        pthread_t thread;
+
+        if (pthread_create(&thread, NULL, short_life, NULL) == 0) {
+            pthread_join(thread, NULL);
+        }
+        mcache_trim();
+        mcache_stats_read(&stats);
+        for (int i = 0; i < MCACHE_CLASS_COUNT; i++) {
+            if (stats.classes[i].free_count > stats.classes[i].alloc_count) {
+                fail("more frees than allocations");
+            }
+        }
+    }
+    return NULL;
+}
+
+int main(void)
+{
+    pthread_t threads[2 * PAIRS + 1];
+    struct timespec length = {SECONDS, 0};
+    struct mcache_stats stats;
+
+    for (size_t i = 0; i < PAIRS; i++) {
+        pthread_mutex_init(&channels[i].lock, NULL);
+        pthread_cond_init(&channels[i].changed, NULL);
+        channels[i].seed = (uint32_t)i + 1;
+        pthread_create(&threads[2 * i], NULL, produce, &channels[i]);
+        pthread_create(&threads[2 * i + 1], NULL, consume, &channels[i]);
+    }
+    pthread_create(&threads[2 * PAIRS], NULL, disturb, NULL);
+    /* The length of the run, not a wait for anything. */
+    nanosleep(&length, NULL);
+    atomic_store_explicit(&stop, true, memory_order_relaxed);
+    for (size_t i = 0; i < sizeof(threads) / sizeof(threads[0]); i++) {
+        pthread_join(threads[i], NULL);
+    }
+    mcache_trim();
+    mcache_stats_read(&stats);
+    (void)printf("%ju blocks handed over\n", (uintmax_t)atomic_load(&handed));
+    if (atomic_load(&handed) == 0 || stats.live_bytes != 0 || stats.segment_bytes != 0) {
+        fail("blocks are missing at the end");
+    }
+    return 0;
+}
