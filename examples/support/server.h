@@ -1,0 +1,26 @@
+/**
+ * What every server of the examples does around its handler: flags, threads, listeners, signals.
+ */
+#ifndef EXAMPLES_SERVER_H
+#define EXAMPLES_SERVER_H
+
+#include <netpoll/netpoll.h>
+
+/** One server program. */
+struct server_program {
+    const char *name;                      /**< for messages */
+    const char *summary;                   /**< for --help, one line */
+    struct netpoll_server_options options; /**< callbacks; handler is set from --handler */
+};
+
+/**
+ * Reads the flags, serves until SIGINT or SIGTERM, and gives everything 5 seconds to finish.
+ *
+ * Blocks both signals in the calling thread, so it must be called before any thread exists.
+ *
+ * @return the status for main(): 0, 1 when the server could not start, 2 for an address that
+ *         cannot be parsed. Other mistakes in the flags end the process, see flags_parse()
+ */
+int server_main(const struct server_program *program, int argc, char **argv);
+
+#endif
