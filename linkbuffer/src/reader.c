@@ -1,6 +1,7 @@
 /* Bytes out: taken from the mailbox, read in place, given back by release. Reader side. */
 #include "linkbuffer.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <string.h>
 
@@ -60,6 +61,7 @@ static void consume(struct linkbuffer *lb, size_t n)
     count_consumed(lb, n);
     while (n > 0) {
         struct lb_node *node = reader->first;
+        assert(node != NULL); /* len is the sum of the windows */
         size_t step = min_size(n, node->len);
         node->data += step;
         node->len -= step;

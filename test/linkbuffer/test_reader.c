@@ -131,24 +131,31 @@ Test(reader, ranges_of_a_block_that_touch_are_contiguous)
     linkbuffer_destroy(lb);
 }
 
-Test(reader, ranges_that_touch_in_reverse_or_across_blocks_are_not_joined)
+Test(reader, ranges_in_reverse_or_of_other_blocks_are_not_joined)
 {
     struct linkbuffer *lb = make_buffer();
     struct linkbuffer_block *block = linkbuffer_block_create(200);
     uint8_t *data = linkbuffer_block_data(block);
     const void *out;
+    int calls = 0;
     pattern_fill(data + 100, 100, 0);
     pattern_fill(data, 100, 100);
     cr_assert_eq(linkbuffer_adopt(lb, block, data + 100, 100), 0);
     cr_assert_eq(linkbuffer_adopt(lb, block, data, 100), 0);
-    /* Lent memory that happens to begin where the window ends belongs to nobody's block. */
-    cr_assert_eq(linkbuffer_write_ref(lb, data + 100, 100, NULL, NULL), 0);
+    /* Begins where the window before it ends, but is another block. */
+    cr_assert_eq(linkbuffer_write_ref(lb, data + 100, 100, count_call, &calls), 0);
     cr_assert_eq(linkbuffer_flush(lb), 300);
-    cr_assert_eq(linkbuffer_peek(lb, 300, &out), 0);
-    cr_assert(pattern_holds(out, 200, 0));
-    cr_assert(pattern_holds((const uint8_t *)out + 200, 100, 0));
+    cr_assert_eq(linkbuffer_peek(lb, 150, &out), 0);
+    cr_assert(pattern_holds(out, 150, 0));
+    cr_assert_eq(figures(lb).bytes_copied, 150);
+    cr_assert_eq(linkbuffer_skip(lb, 150), 0);
+    cr_assert_eq(linkbuffer_peek(lb, 150, &out), 0);
+    cr_assert(pattern_holds(out, 50, 150));
+    cr_assert(pattern_holds((const uint8_t *)out + 50, 100, 0));
     cr_assert_eq(figures(lb).bytes_copied, 300);
+    cr_assert_eq(calls, 0);
     linkbuffer_destroy(lb);
+    cr_assert_eq(calls, 1);
     linkbuffer_block_release(block);
 }
 

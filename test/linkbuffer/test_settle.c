@@ -96,6 +96,56 @@ Test(settle, neighbours_share_a_copy)
     linkbuffer_destroy(lb);
 }
 
+Test(settle, small_pieces_go_into_the_room_of_their_predecessor)
+{
+    struct linkbuffer *lb = make_buffer();
+    size_t before = live_bytes();
+    put_pieces(lb, 10, 60, 0);
+    linkbuffer_settle(lb, KIB);
+    cr_assert_leq(figures(lb).blocks, 10);
+    cr_assert_leq(live_bytes() - before, 3 * 600);
+    cr_assert(holds_unread(lb, 600, 0));
+    linkbuffer_destroy(lb);
+}
+
+Test(settle, lent_memory_is_left_where_it_is)
+{
+    static uint8_t memory[64 * 1024];
+    struct linkbuffer *lb = make_buffer();
+    int calls = 0;
+    pattern_fill(memory, sizeof memory, 0);
+    cr_assert_eq(linkbuffer_write_ref(lb, memory, sizeof memory, count_call, &calls), 0);
+    cr_assert_eq(linkbuffer_flush(lb), sizeof memory);
+    cr_assert_eq(linkbuffer_skip(lb, sizeof memory - 10), 0);
+    linkbuffer_settle(lb, KIB);
+    cr_assert_eq(figures(lb).bytes_copied, 0);
+    cr_assert_eq(calls, 0);
+    cr_assert(holds_unread(lb, 10, sizeof memory - 10));
+    linkbuffer_destroy(lb);
+    cr_assert_eq(calls, 1);
+}
+
+/* The price of a walk over everything at each turn would grow with what is unread. */
+Test(settle, does_not_look_twice_behind_the_first_piece)
+{
+    struct linkbuffer *lb = make_buffer();
+    struct linkbuffer_block *block = linkbuffer_block_create(60 * KIB);
+    uint8_t *data = linkbuffer_block_data(block);
+    put(lb, 5000, 0);
+    pattern_fill(data, 2000, 5000);
+    cr_assert_eq(linkbuffer_adopt(lb, block, data, 2000), 0);
+    cr_assert_eq(linkbuffer_flush(lb), 2000);
+    linkbuffer_settle(lb, 0);
+    linkbuffer_block_release(block);
+    linkbuffer_settle(lb, 0);
+    cr_assert_eq(figures(lb).bytes_copied, 0);
+    cr_assert_eq(linkbuffer_skip(lb, 5000), 0);
+    linkbuffer_settle(lb, 0);
+    cr_assert_eq(figures(lb).bytes_copied, 2000, "it has become the first one");
+    cr_assert(holds_unread(lb, 2000, 5000));
+    linkbuffer_destroy(lb);
+}
+
 Test(settle, bytes_that_arrive_one_at_a_time_cost_three_times_their_number_at_most)
 {
     enum {

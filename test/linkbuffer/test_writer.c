@@ -395,6 +395,26 @@ Test(writer, append_takes_the_same_work_for_any_number_of_blocks)
     linkbuffer_destroy(lb);
 }
 
+Test(writer, append_of_bytes_that_nobody_was_shown_needs_no_memory)
+{
+    struct linkbuffer *lb = make_buffer();
+    struct linkbuffer *from = make_buffer();
+    const void *out;
+    put_pieces(from, 100, 10, 0);
+    cr_assert_eq(linkbuffer_next(from, 100, &out), 0);
+    alloc_fail_at(1);
+    cr_assert_eq(linkbuffer_append(lb, from), 0);
+    cr_assert_not(alloc_failed());
+    put_pieces(from, 100, 2, 0);
+    cr_assert_eq(linkbuffer_peek(from, 50, &out), 0);
+    linkbuffer_release(from);
+    alloc_fail_at(1);
+    cr_assert_eq(linkbuffer_append(lb, from), 0);
+    cr_assert_not(alloc_failed());
+    linkbuffer_destroy(from);
+    linkbuffer_destroy(lb);
+}
+
 Test(writer, pointers_of_the_source_outlive_append)
 {
     struct linkbuffer *lb = make_buffer();
@@ -467,6 +487,35 @@ Test(writer, bytes_by_reference_do_not_size_the_blocks_of_copies)
         cr_assert_leq(live_bytes() - before - foreign, 3 * 128);
     }
     linkbuffer_destroy(other);
+    linkbuffer_destroy(lb);
+}
+
+Test(writer, what_commit_takes_back_does_not_size_later_blocks)
+{
+    struct linkbuffer *lb = make_buffer();
+    void *into;
+    for (int i = 0; i < 3; i++) {
+        cr_assert_eq(linkbuffer_reserve(lb, 4000, &into), 0);
+        cr_assert_eq(linkbuffer_commit(lb, 10), 0);
+        cr_assert_eq(linkbuffer_flush(lb), 10);
+    }
+    size_t before = live_bytes();
+    put(lb, 1, 0);
+    cr_assert_leq(live_bytes() - before, 128);
+    linkbuffer_destroy(lb);
+}
+
+Test(writer, flushes_of_one_size_take_one_block_each)
+{
+    struct linkbuffer *lb = make_buffer();
+    for (int i = 0; i < 10; i++) {
+        size_t before = alloc_count();
+        for (size_t k = 0; k < 30; k++)
+            write_pattern(lb, 100, k * 100);
+        cr_assert_eq(linkbuffer_flush(lb), 3000);
+        if (i >= 2)
+            cr_assert_eq(alloc_count() - before, 1);
+    }
     linkbuffer_destroy(lb);
 }
 
