@@ -1,0 +1,58 @@
+/**
+ * Server processes under measurement: start, pin, read their CPU time, stop.
+ *
+ * Threads: one. Errors: 0 or a negative errno value.
+ */
+#ifndef BENCH_PROCESS_H
+#define BENCH_PROCESS_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+/** Bytes that hold the address of every listener. */
+#define PROCESS_ADDRESS_BYTES 128
+
+/** A started server. */
+struct process {
+    pid_t pid;
+    char address[PROCESS_ADDRESS_BYTES]; /**< where it listens */
+};
+
+/**
+ * Finds two different CPUs that this process may use.
+ *
+ * @return 0; -ENODEV when there is only one
+ */
+int process_pick_cpus(unsigned cpus[2]);
+
+/** Pins the calling thread, and what it starts later, to one CPU. */
+int process_pin(unsigned cpu);
+
+/**
+ * Starts a program on one CPU and waits for its line "listening on ADDRESS ...".
+ *
+ * @param program  path relative to the folder of this program's own executable
+ * @param args     what follows argv[0], NULL at the end
+ * @return 0; -ENOTSUP when the program ended with status 1 instead, having said why; -ECHILD when
+ *         it ended otherwise; -errno
+ *
+ * Memory: the process is the caller's until process_stop(); it is terminated when the caller ends.
+ */
+int process_start(const char *program, const char *const *args, unsigned cpu, struct process *out);
+
+/**
+ * Nanoseconds that the live threads of a process have run, from /proc/PID/task/TID/schedstat.
+ *
+ * @return 0; -errno
+ */
+int process_cpu_ns(const struct process *process, uint64_t *out);
+
+/**
+ * Sends SIGTERM and waits for the end.
+ *
+ * @return 0 when the process ended with status 0 or by that signal; -ECHILD otherwise
+ */
+int process_stop(const struct process *process);
+
+#endif
