@@ -44,7 +44,7 @@ enum np_fd_flags {
     NP_FD_REMOVED = 1 << 3,        /* closed() is due */
     NP_FD_LISTED = 1 << 4,         /* on one of the backend's lists */
     NP_FD_READABLE = 1 << 5,       /* epoll: an edge came and the socket was not drained since */
-    NP_FD_HUNG_UP = 1 << 6,        /* epoll: the end or an error is to be read */
+    NP_FD_HUNG_UP = 1 << 6,        /* the peer's end, or an error, has been seen */
     NP_FD_UNIX = 1 << 7,           /* a unix socket */
     NP_FD_INPUT_ARMED = 1 << 8,    /* io_uring: a receive or accept is in flight */
     NP_FD_INPUT_CANCELED = 1 << 9, /* io_uring: its cancellation has been asked for */
@@ -60,6 +60,7 @@ struct np_fd {
     const struct np_fd_ops *ops;
     struct np_poller *poller;
     struct np_fd *next; /* on one of the backend's lists */
+    void *operation;    /* the backend's memory for what is in flight */
 };
 
 #endif

@@ -1,0 +1,468 @@
+/* The io_uring answer: receives and accepts stay armed in the kernel, their completions come here.
+ * Input goes to conn_input.c, output comes from conn_output.c. Poller thread. */
+#define _GNU_SOURCE
+#include "backend.h"
+
+#include "fd.h"
+#include "poller.h"
+#include "socket.h"
+#include "uring_buffers.h"
+#include "uring_probe.h"
+
+#include <mcache/mcache.h>
+
+#include <errno.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+
+/* Few large blocks cost least at every message size; see docs/performance.md. */
+#define BLOCK_COUNT 64U
+#define BLOCK_BYTES ((size_t)64 * 1024 - LINKBUFFER_BLOCK_OVERHEAD)
+/* Completions copied out of the queue at a time, so that it has room while they are told. */
+#define BATCH 64U
+/* What one send operation takes: it occupies the connection until the kernel has all of it. */
+#define SEND_BYTES ((size_t)256 * 1024)
+#define IOV_COUNT  64
+/* When an operation could not be queued or no block could be had: until the next try. */
+#define RETRY_NS INT64_C(10000000)
+
+/* What a completion belongs to: the upper byte of user_data; below it the key of the descriptor. */
+enum operation {
+    OP_INPUT = 1,
+    OP_HANGUP,
+    OP_OUTPUT,
+    OP_CANCEL
+};
+
+#define OP_SHIFT 56U
+#define KEY_MASK ((UINT64_C(1) << OP_SHIFT) - 1)
+
+/* Memory of a send in flight. */
+struct send_operation {
+    struct msghdr message;
+    struct iovec iov[IOV_COUNT];
+};
+
+struct uring_state {
+    struct io_uring ring;
+    struct np_uring_buffers buffers;
+    struct np_poller *poller;
+    struct np_fd *review;  /* what is armed may differ from what is wanted */
+    struct np_fd *removed; /* nothing is in flight: closed() is due at the end of the round */
+};
+
+static struct io_uring_sqe *next_sqe(struct uring_state *state)
+{
+    struct io_uring_sqe *sqe = io_uring_get_sqe(&state->ring);
+    if (sqe == NULL) {
+        (void)io_uring_submit(&state->ring);
+        sqe = io_uring_get_sqe(&state->ring);
+    }
+    return sqe;
+}
+
+static uint64_t tag(const struct uring_state *state, const struct np_fd *fd, enum operation op)
+{
+    return (uint64_t)op << OP_SHIFT | np_fd_table_key(&state->poller->fds, fd);
+}
+
+static void list_review(struct uring_state *state, struct np_fd *fd)
+{
+    if ((fd->flags & (NP_FD_LISTED | NP_FD_REMOVED)) != 0)
+        return;
+    fd->flags |= NP_FD_LISTED;
+    fd->next = state->review;
+    state->review = fd;
+}
+
+static void unlist_review(struct uring_state *state, struct np_fd *fd)
+{
+    if ((fd->flags & NP_FD_LISTED) == 0)
+        return;
+    struct np_fd **link = &state->review;
+    while (*link != fd)
+        link = &(*link)->next;
+    *link = fd->next;
+    fd->flags &= (uint16_t)~NP_FD_LISTED;
+}
+
+static bool arm_input(struct uring_state *state, struct np_fd *fd)
+{
+    struct io_uring_sqe *sqe = next_sqe(state);
+    if (sqe == NULL)
+        return false;
+    if (fd->kind == NP_FD_STREAM)
+        np_uring_prep_receive(sqe, fd->fd);
+    else if (fd->kind == NP_FD_ACCEPT)
+        io_uring_prep_multishot_accept(sqe, fd->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    else
+        io_uring_prep_poll_multishot(sqe, fd->fd, POLLIN);
+    io_uring_sqe_set_data64(sqe, tag(state, fd, OP_INPUT));
+    fd->flags |= NP_FD_INPUT_ARMED;
+    fd->in_flight++;
+    return true;
+}
+
+/* A connection that does not receive must still learn that it was reset. */
+static bool arm_hangup(struct uring_state *state, struct np_fd *fd)
+{
+    struct io_uring_sqe *sqe = next_sqe(state);
+    if (sqe == NULL)
+        return false;
+    io_uring_prep_poll_add(sqe, fd->fd, 0);
+    io_uring_sqe_set_data64(sqe, tag(state, fd, OP_HANGUP));
+    fd->flags |= NP_FD_HANGUP_ARMED;
+    fd->in_flight++;
+    return true;
+}
+
+/* By user_data: a descriptor number would name whatever has it when the kernel looks. */
+static bool cancel(struct uring_state *state, struct np_fd *fd, enum operation op)
+{
+    struct io_uring_sqe *sqe = next_sqe(state);
+    if (sqe == NULL)
+        return false;
+    io_uring_prep_cancel64(sqe, tag(state, fd, op), 0);
+    io_uring_sqe_set_data64(sqe, tag(state, fd, OP_CANCEL));
+    fd->in_flight++;
+    return true;
+}
+
+/* Brings what is armed closer to what is wanted; false: the queue was full. */
+static bool reconcile(struct uring_state *state, struct np_fd *fd)
+{
+    bool is_wanted = (fd->flags & NP_FD_INPUT_WANTED) != 0;
+    bool is_armed = (fd->flags & NP_FD_INPUT_ARMED) != 0;
+    bool is_canceled = (fd->flags & NP_FD_INPUT_CANCELED) != 0;
+    if (is_wanted && !is_armed)
+        return arm_input(state, fd);
+    if (!is_wanted && is_armed && !is_canceled) {
+        if (!cancel(state, fd, OP_INPUT))
+            return false;
+        fd->flags |= NP_FD_INPUT_CANCELED;
+    }
+    if (!is_wanted && fd->kind == NP_FD_STREAM &&
+        (fd->flags & (NP_FD_HANGUP_ARMED | NP_FD_HUNG_UP)) == 0)
+        return arm_hangup(state, fd);
+    return true;
+}
+
+/* Once a round, when all is known: an end that came meanwhile needs no operation. */
+static bool run_review(struct uring_state *state)
+{
+    while (state->review != NULL) {
+        struct np_fd *fd = state->review;
+        if (!reconcile(state, fd))
+            return false;
+        unlist_review(state, fd);
+    }
+    return true;
+}
+
+static void finish_if_idle(struct uring_state *state, struct np_fd *fd)
+{
+    unsigned leaving = fd->flags & (NP_FD_REMOVED | NP_FD_WATCHED);
+    if (leaving != (NP_FD_REMOVED | NP_FD_WATCHED) || fd->in_flight > 0)
+        return;
+    fd->flags &= (uint16_t)~NP_FD_WATCHED;
+    np_fd_table_remove(&state->poller->fds, fd);
+    fd->next = state->removed;
+    state->removed = fd;
+}
+
+static void stream_input(struct uring_state *state, struct np_fd *fd,
+                         const struct io_uring_cqe *cqe)
+{
+    bool is_open = (fd->flags & NP_FD_REMOVED) == 0;
+    if ((cqe->flags & IORING_CQE_F_BUFFER) != 0) {
+        uint16_t id = (uint16_t)(cqe->flags >> IORING_CQE_BUFFER_SHIFT);
+        struct linkbuffer_block *block = state->buffers.blocks[id];
+        if (is_open && cqe->res > 0)
+            fd->ops->adopt_input(fd, block, linkbuffer_block_data(block), (uint32_t)cqe->res);
+        np_uring_buffers_give_back(&state->buffers, id);
+    }
+    if (!is_open || cqe->res > 0)
+        return;
+    /* These end the receive, not the stream: the review arms it again, after the refill. */
+    if (cqe->res == -ENOBUFS || cqe->res == -ECANCELED || cqe->res == -EINTR || cqe->res == -EAGAIN)
+        return;
+    fd->flags &= (uint16_t)~NP_FD_INPUT_WANTED;
+    fd->flags |= NP_FD_HUNG_UP;
+    fd->ops->input_done(fd, cqe->res);
+}
+
+static void input_completed(struct uring_state *state, struct np_fd *fd,
+                            const struct io_uring_cqe *cqe)
+{
+    if ((cqe->flags & IORING_CQE_F_MORE) == 0) {
+        fd->flags &= (uint16_t) ~(NP_FD_INPUT_ARMED | NP_FD_INPUT_CANCELED);
+        fd->in_flight--;
+        list_review(state, fd);
+    }
+    if (fd->kind == NP_FD_STREAM)
+        stream_input(state, fd, cqe);
+    else if (cqe->res >= 0 && (fd->kind == NP_FD_ACCEPT || (fd->flags & NP_FD_REMOVED) == 0))
+        fd->ops->input_done(fd, cqe->res);
+    else if (cqe->res != -ECANCELED && (fd->flags & NP_FD_REMOVED) == 0)
+        fd->ops->input_done(fd, cqe->res);
+}
+
+static void hangup_completed(struct np_fd *fd, int res)
+{
+    int error = 0;
+    socklen_t len = sizeof error;
+    fd->flags &= (uint16_t)~NP_FD_HANGUP_ARMED;
+    fd->in_flight--;
+    if ((fd->flags & NP_FD_REMOVED) != 0 || res < 0)
+        return;
+    /* The kernel adds RDHUP to what is polled for: the peer's end, which is read in its time. */
+    fd->flags |= NP_FD_HUNG_UP;
+    if ((fd->flags & NP_FD_INPUT_WANTED) != 0 || (res & (POLLERR | POLLHUP)) == 0)
+        return;
+    if (getsockopt(fd->fd, SOL_SOCKET, SO_ERROR, &error, &len) != 0 || error == 0)
+        error = ECONNRESET;
+    fd->ops->input_done(fd, -error);
+}
+
+static size_t limit_bytes(struct iovec *iov, int *n)
+{
+    size_t bytes = 0;
+    for (int i = 0; i < *n; i++) {
+        if (iov[i].iov_len > SEND_BYTES - bytes)
+            iov[i].iov_len = SEND_BYTES - bytes;
+        bytes += iov[i].iov_len;
+        if (bytes == SEND_BYTES)
+            *n = i + 1;
+    }
+    return bytes;
+}
+
+/* One send at a time: two in flight could overtake each other. */
+static int submit_output(struct uring_state *state, struct np_fd *fd)
+{
+    struct send_operation *send = fd->operation;
+    int n = fd->ops->lend_output(fd, send->iov, IOV_COUNT);
+    if (n == 0) {
+        mcache_free(send);
+        fd->operation = NULL;
+        fd->flags &= (uint16_t)~NP_FD_OUTPUT_WANTED;
+        return 0;
+    }
+    struct io_uring_sqe *sqe = next_sqe(state);
+    if (sqe == NULL)
+        return -EBUSY;
+    (void)limit_bytes(send->iov, &n);
+    send->message = (struct msghdr){.msg_iov = send->iov, .msg_iovlen = (size_t)n};
+    io_uring_prep_sendmsg(sqe, fd->fd, &send->message, MSG_NOSIGNAL | MSG_WAITALL);
+    sqe->ioprio = IORING_RECVSEND_POLL_FIRST;
+    io_uring_sqe_set_data64(sqe, tag(state, fd, OP_OUTPUT));
+    fd->in_flight++;
+    return 0;
+}
+
+static void output_completed(struct uring_state *state, struct np_fd *fd, int res)
+{
+    fd->in_flight--;
+    if ((fd->flags & NP_FD_REMOVED) == 0 && res != -EAGAIN && res != -EINTR)
+        fd->ops->output_done(fd, res);
+    bool go_on = (fd->flags & NP_FD_REMOVED) == 0 && (res >= 0 || res == -EAGAIN || res == -EINTR);
+    int status = go_on ? submit_output(state, fd) : -ECANCELED;
+    if (status == 0)
+        return;
+    if (go_on)
+        fd->ops->output_done(fd, status);
+    mcache_free(fd->operation);
+    fd->operation = NULL;
+    fd->flags &= (uint16_t)~NP_FD_OUTPUT_WANTED;
+}
+
+static void complete(struct uring_state *state, const struct io_uring_cqe *cqe)
+{
+    struct np_fd *fd = np_fd_table_find(&state->poller->fds, cqe->user_data & KEY_MASK);
+    if (fd == NULL) {
+        /* A stranger's completion: at least its block must not be lost. */
+        if ((cqe->flags & IORING_CQE_F_BUFFER) != 0)
+            np_uring_buffers_give_back(&state->buffers,
+                                       (uint16_t)(cqe->flags >> IORING_CQE_BUFFER_SHIFT));
+        return;
+    }
+    switch ((enum operation)(cqe->user_data >> OP_SHIFT)) {
+    case OP_INPUT:
+        input_completed(state, fd, cqe);
+        break;
+    case OP_HANGUP:
+        hangup_completed(fd, cqe->res);
+        break;
+    case OP_OUTPUT:
+        output_completed(state, fd, cqe->res);
+        break;
+    case OP_CANCEL:
+        fd->in_flight--;
+        break;
+    }
+    finish_if_idle(state, fd);
+}
+
+static int uring_open(struct np_poller *poller)
+{
+    struct uring_state *state = mcache_alloc(sizeof *state);
+    if (state == NULL)
+        return -ENOMEM;
+    *state = (struct uring_state){.poller = poller};
+    int status = np_uring_setup(&state->ring);
+    if (status != 0)
+        goto fail_state;
+    /* Saves a lookup a call; where it is refused the number works as well. */
+    (void)io_uring_register_ring_fd(&state->ring);
+    status = np_uring_buffers_open(&state->buffers, &state->ring, BLOCK_COUNT, BLOCK_BYTES);
+    if (status != 0)
+        goto fail_ring;
+    poller->backend_state = state;
+    return 0;
+fail_ring:
+    io_uring_queue_exit(&state->ring);
+fail_state:
+    mcache_free(state);
+    return status;
+}
+
+static void uring_close(struct np_poller *poller)
+{
+    struct uring_state *state = poller->backend_state;
+    np_uring_buffers_close(&state->buffers);
+    io_uring_queue_exit(&state->ring);
+    mcache_free(state);
+}
+
+static int uring_add(struct np_poller *poller, struct np_fd *fd)
+{
+    int status = np_fd_table_add(&poller->fds, fd);
+    if (status == 0)
+        fd->flags |= NP_FD_WATCHED;
+    return status;
+}
+
+static int uring_set_input(struct np_poller *poller, struct np_fd *fd, bool wanted)
+{
+    if (wanted == ((fd->flags & NP_FD_INPUT_WANTED) != 0))
+        return 0;
+    fd->flags ^= NP_FD_INPUT_WANTED;
+    list_review(poller->backend_state, fd);
+    return 0;
+}
+
+static int uring_start_output(struct np_poller *poller, struct np_fd *fd)
+{
+    fd->operation = mcache_alloc(sizeof(struct send_operation));
+    if (fd->operation == NULL)
+        return -ENOMEM;
+    fd->flags |= NP_FD_OUTPUT_WANTED;
+    int status = submit_output(poller->backend_state, fd);
+    if (status != 0) {
+        mcache_free(fd->operation);
+        fd->operation = NULL;
+        fd->flags &= (uint16_t)~NP_FD_OUTPUT_WANTED;
+    }
+    return status;
+}
+
+static void uring_remove(struct np_poller *poller, struct np_fd *fd)
+{
+    struct uring_state *state = poller->backend_state;
+    unlist_review(state, fd);
+    if ((fd->flags & NP_FD_WATCHED) == 0) {
+        fd->next = state->removed;
+        state->removed = fd;
+        return;
+    }
+    /* An operation that cannot be canceled for want of room ends with shutdown(2) all the same. */
+    if ((fd->flags & (NP_FD_INPUT_ARMED | NP_FD_INPUT_CANCELED)) == NP_FD_INPUT_ARMED)
+        (void)cancel(state, fd, OP_INPUT);
+    if ((fd->flags & NP_FD_HANGUP_ARMED) != 0)
+        (void)cancel(state, fd, OP_HANGUP);
+    if ((fd->flags & NP_FD_OUTPUT_WANTED) != 0)
+        (void)cancel(state, fd, OP_OUTPUT);
+    fd->flags |= NP_FD_REMOVED;
+    finish_if_idle(state, fd);
+}
+
+static void run_removed(struct uring_state *state)
+{
+    while (state->removed != NULL) {
+        struct np_fd *fd = state->removed;
+        state->removed = fd->next;
+        fd->ops->closed(fd);
+    }
+}
+
+static void run_completions(struct uring_state *state)
+{
+    struct io_uring_cqe batch[BATCH];
+    for (;;) {
+        unsigned count = 0;
+        unsigned head;
+        struct io_uring_cqe *cqe;
+        io_uring_for_each_cqe(&state->ring, head, cqe)
+        {
+            batch[count++] = *cqe;
+            if (count == BATCH)
+                break;
+        }
+        if (count == 0)
+            return;
+        io_uring_cq_advance(&state->ring, count);
+        for (unsigned i = 0; i < count; i++)
+            complete(state, &batch[i]);
+    }
+}
+
+/* The kernel has more than it has shown: waiting would be for something that is there. */
+static bool has_news(struct uring_state *state)
+{
+    unsigned flags = IO_URING_READ_ONCE(*state->ring.sq.kflags);
+    return (flags & (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW)) != 0 ||
+           io_uring_cq_ready(&state->ring) > 0;
+}
+
+static int submit_and_wait(struct uring_state *state, int64_t timeout_ns)
+{
+    struct __kernel_timespec timeout = {.tv_sec = timeout_ns / 1000000000,
+                                        .tv_nsec = timeout_ns % 1000000000};
+    struct io_uring_cqe *cqe;
+    int status = io_uring_submit_and_wait_timeout(&state->ring, &cqe, 1,
+                                                  timeout_ns < 0 ? NULL : &timeout, NULL);
+    /* Busy: completions have to be taken first, which comes next. */
+    if (status >= 0 || status == -ETIME || status == -EINTR || status == -EBUSY ||
+        status == -EAGAIN)
+        return 0;
+    return status;
+}
+
+static int uring_wait(struct np_poller *poller, int64_t timeout_ns)
+{
+    struct uring_state *state = poller->backend_state;
+    np_uring_buffers_refill(&state->buffers);
+    bool is_complete = run_review(state) && state->buffers.missing == 0;
+    if (!is_complete && (timeout_ns < 0 || timeout_ns > RETRY_NS))
+        timeout_ns = RETRY_NS;
+    if (state->removed != NULL || has_news(state))
+        timeout_ns = 0;
+    int status = submit_and_wait(state, timeout_ns);
+    run_completions(state);
+    run_removed(state);
+    return status;
+}
+
+const struct np_backend np_backend_uring = {
+    .name = "io_uring",
+    .probe = np_uring_probe,
+    .open = uring_open,
+    .close = uring_close,
+    .add = uring_add,
+    .remove = uring_remove,
+    .start_output = uring_start_output,
+    .set_input = uring_set_input,
+    .try_output = np_socket_send,
+    .wait = uring_wait,
+};
