@@ -32,12 +32,17 @@ void linkbuffer_destroy(struct linkbuffer *lb)
 
 size_t linkbuffer_unread(const struct linkbuffer *lb)
 {
-    /*
-     * The reader has seen a flush before it consumes from it: with the older figure read first,
-     * and with acquire to pair with the reader's release, the difference is never negative.
-     */
+    size_t before;
+    size_t flushed;
+    /* Pairs with the reader's release: it has seen a flush before it consumes from it. */
     size_t consumed = atomic_load_explicit(&lb->consumed, memory_order_acquire);
-    return atomic_load_explicit(&lb->flushed, memory_order_relaxed) - consumed;
+    do {
+        before = consumed;
+        /* Pairs with the release in linkbuffer_flush(): what the writer knew was consumed, too. */
+        flushed = atomic_load_explicit(&lb->flushed, memory_order_acquire);
+        consumed = atomic_load_explicit(&lb->consumed, memory_order_acquire);
+    } while (consumed != before); /* else the difference may never have been true */
+    return flushed - consumed;
 }
 
 static void count_nodes(const struct lb_node *node, struct linkbuffer_stats *out)

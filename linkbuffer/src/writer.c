@@ -201,7 +201,7 @@ size_t linkbuffer_flush(struct linkbuffer *lb)
 
     size_t flushed = atomic_load_explicit(&lb->flushed, memory_order_relaxed) + n;
     /* Before the mailbox, so that consumed never overtakes it; pairs with linkbuffer_unread(). */
-    atomic_store_explicit(&lb->flushed, flushed, memory_order_relaxed);
+    atomic_store_explicit(&lb->flushed, flushed, memory_order_release);
     publish(lb, chain);
     return n;
 }

@@ -194,14 +194,16 @@ static void go_on_ending(struct netpoll_conn *conn)
 void np_conn_sync(struct netpoll_conn *conn)
 {
     uint32_t word = np_state_read(&conn->state);
-    if ((word & NP_CONN_PAUSE_OUTPUT) != 0 && linkbuffer_unread(conn->output.lb) <= NP_OUTPUT_LOW) {
+    /* First: what it sends may end a pause. */
+    if ((word & NP_SENDER_MASK) == NP_SENDER_POLLER && conn->end.phase < NP_PHASE_REMOVED)
+        np_conn_output_send(conn);
+    if ((word & NP_CONN_PAUSE_OUTPUT) != 0 &&
+        linkbuffer_unread(conn->output.lb) <= NP_OUTPUT_LOW) {
         np_state_clear(&conn->state, NP_CONN_PAUSE_OUTPUT);
         np_conn_dispatch(conn);
     }
     if ((word & NP_CONN_PAUSE_INPUT) != 0 && np_conn_may_resume_input(conn))
         np_state_clear(&conn->state, NP_CONN_PAUSE_INPUT);
-    if ((word & NP_SENDER_MASK) == NP_SENDER_POLLER && conn->end.phase < NP_PHASE_REMOVED)
-        np_conn_output_send(conn);
     close_if_done(conn);
     np_conn_input_sync(conn);
     go_on_ending(conn);

@@ -161,7 +161,7 @@ int main(void)
         pthread_create(&threads[2 * i], NULL, produce, &channels[i]);
         pthread_create(&threads[2 * i + 1], NULL, consume, &channels[i]);
     }
-    pthread_create(&threads[2 * PAIRS], NULL, disturb, NULL);
+    pthread_create(&threads[(size_t)2 * PAIRS], NULL, disturb, NULL);
     /* The length of the run, not a wait for anything. */
     nanosleep(&length, NULL);
     atomic_store_explicit(&stop, true, memory_order_relaxed);

@@ -279,7 +279,8 @@ LINKBUFFER_API size_t linkbuffer_flush(struct linkbuffer *lb);
 /**
  * Flushed bytes that have not been consumed, as a side that is not the reader sees them.
  *
- * Thread: any thread. A side at work may have changed the figure when it arrives.
+ * Thread: any thread. The figure was true at one moment of the call; a side at work may have
+ *         changed it when it arrives.
  */
 LINKBUFFER_API LINKBUFFER_MUST_CHECK size_t linkbuffer_unread(const struct linkbuffer *lb);
 
