@@ -129,7 +129,7 @@ int gopool_try(void (*fn)(void *arg), void *arg, struct gopool_panic *panic)
  * The fences below are for the compiler: once inlined, a push and its pop without a call between
  * them would be dead stores to it, and what the frame stored before a push could sink below it.
  */
-void gopool_defer(struct gopool_defer *defer, void (*fn)(void *arg), void *arg)
+void gopool_defer_push(struct gopool_defer *defer, void (*fn)(void *arg), void *arg)
 {
     defer->previous = self.defers;
     defer->fn = fn;
@@ -139,7 +139,7 @@ void gopool_defer(struct gopool_defer *defer, void (*fn)(void *arg), void *arg)
     atomic_signal_fence(memory_order_acq_rel);
 }
 
-void gopool_undefer(struct gopool_defer *defer, bool run)
+void gopool_defer_pop(struct gopool_defer *defer, bool run)
 {
     const struct boundary *boundary = self.innermost;
 

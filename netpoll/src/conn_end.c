@@ -197,8 +197,7 @@ void np_conn_sync(struct netpoll_conn *conn)
     /* First: what it sends may end a pause. */
     if ((word & NP_SENDER_MASK) == NP_SENDER_POLLER && conn->end.phase < NP_PHASE_REMOVED)
         np_conn_output_send(conn);
-    if ((word & NP_CONN_PAUSE_OUTPUT) != 0 &&
-        linkbuffer_unread(conn->output.lb) <= NP_OUTPUT_LOW) {
+    if ((word & NP_CONN_PAUSE_OUTPUT) != 0 && linkbuffer_unread(conn->output.lb) <= NP_OUTPUT_LOW) {
         np_state_clear(&conn->state, NP_CONN_PAUSE_OUTPUT);
         np_conn_dispatch(conn);
     }

@@ -56,7 +56,7 @@ static void run_job(void *arg)
     add(&ran);
     switch (job->kind) {
     case 0:
-        gopool_defer(&defer, count_deferred, &deferred);
+        gopool_defer_push(&defer, count_deferred, &deferred);
         gopool_panic("job %d", job->runs_left);
     case 1:
         if (job->runs_left-- > 0 && gopool_submit(job->pool, &job->task) == 0)

@@ -111,12 +111,12 @@ static void defer_deeper(const char *letters)
 {
     struct gopool_defer defer;
 
-    gopool_defer(&defer, note, NOTE(letters));
+    gopool_defer_push(&defer, note, NOTE(letters));
     if (letters[1] != '\0')
         defer_deeper(letters + 1);
     else if (trace.length == 0)
         gopool_panic("at the bottom");
-    gopool_undefer(&defer, false);
+    gopool_defer_pop(&defer, false);
 }
 
 static void defer_three(void *arg)
@@ -138,14 +138,14 @@ static void undefer_both_ways(void *arg)
     struct gopool_defer outer;
     struct gopool_defer inner;
 
-    gopool_defer(&outer, note, NOTE("o"));
-    gopool_defer(&inner, note, NOTE("i"));
-    gopool_undefer(&inner, true);
-    gopool_defer(&inner, note, NOTE("x"));
-    gopool_undefer(&inner, false);
+    gopool_defer_push(&outer, note, NOTE("o"));
+    gopool_defer_push(&inner, note, NOTE("i"));
+    gopool_defer_pop(&inner, true);
+    gopool_defer_push(&inner, note, NOTE("x"));
+    gopool_defer_pop(&inner, false);
     if (arg != NULL)
         gopool_panic("after");
-    gopool_undefer(&outer, true);
+    gopool_defer_pop(&outer, true);
 }
 
 Test(panic, undefer_takes_off_and_runs_on_demand)
@@ -168,9 +168,9 @@ static void panic_in_undefer(void *arg)
     struct gopool_defer inner;
 
     (void)arg;
-    gopool_defer(&outer, note, NOTE("o"));
-    gopool_defer(&inner, note_and_panic, NOTE("i"));
-    gopool_undefer(&inner, true);
+    gopool_defer_push(&outer, note, NOTE("o"));
+    gopool_defer_push(&inner, note_and_panic, NOTE("i"));
+    gopool_defer_pop(&inner, true);
 }
 
 Test(panic, a_call_that_panics_in_undefer_is_not_made_twice)
@@ -187,10 +187,10 @@ static void panic_with_panicking_defers(void *arg)
     struct gopool_defer defers[4];
 
     (void)arg;
-    gopool_defer(&defers[0], note, NOTE("a"));
-    gopool_defer(&defers[1], note_and_panic, NOTE("b"));
-    gopool_defer(&defers[2], note, NOTE("c"));
-    gopool_defer(&defers[3], note_and_panic, NOTE("d"));
+    gopool_defer_push(&defers[0], note, NOTE("a"));
+    gopool_defer_push(&defers[1], note_and_panic, NOTE("b"));
+    gopool_defer_push(&defers[2], note, NOTE("c"));
+    gopool_defer_push(&defers[3], note_and_panic, NOTE("d"));
     gopool_panic("the first");
 }
 
@@ -209,7 +209,7 @@ static void defer_panicking_defers(void *arg)
     struct gopool_defer defer;
 
     (void)arg;
-    gopool_defer(&defer, panic_with_panicking_defers, NULL);
+    gopool_defer_push(&defer, panic_with_panicking_defers, NULL);
     gopool_panic("outermost");
 }
 
@@ -229,7 +229,7 @@ static void store_then_panic(void *arg)
     char letter = '?';
 
     (void)arg;
-    gopool_defer(&defer, note, &letter);
+    gopool_defer_push(&defer, note, &letter);
     letter = 'v';
     gopool_panic("stored");
 }
@@ -246,12 +246,12 @@ static void contain_a_panic(void *arg)
     struct gopool_panic panic;
     int number = 3;
 
-    gopool_defer(&defer, note, NOTE("o"));
+    gopool_defer_push(&defer, note, NOTE("o"));
     cr_assert_eq(gopool_try(panic_with_number, &number, &panic), -ECANCELED);
     note(NOTE("c"));
     if (arg != NULL)
         gopool_panic("again: %s", panic.message);
-    gopool_undefer(&defer, false);
+    gopool_defer_pop(&defer, false);
 }
 
 Test(panic, an_inner_boundary_leaves_the_outer_one_alone)
@@ -283,14 +283,14 @@ static void undefer_the_wrong_one(void *arg)
     struct gopool_defer inner;
 
     (void)arg;
-    gopool_defer(&outer, note, NOTE("o"));
-    gopool_defer(&inner, note, NOTE("i"));
-    gopool_undefer(&outer, false);
+    gopool_defer_push(&outer, note, NOTE("o"));
+    gopool_defer_push(&inner, note, NOTE("i"));
+    gopool_defer_pop(&outer, false);
 }
 
 static void undefer_one_of_further_out(void *arg)
 {
-    gopool_undefer(arg, false);
+    gopool_defer_pop(arg, false);
 }
 
 static void undefer_across_a_boundary(void *arg)
@@ -298,9 +298,9 @@ static void undefer_across_a_boundary(void *arg)
     struct gopool_defer defer;
 
     (void)arg;
-    gopool_defer(&defer, note, NOTE("d"));
+    gopool_defer_push(&defer, note, NOTE("d"));
     cr_assert_eq(gopool_try(undefer_one_of_further_out, &defer, NULL), -ECANCELED);
-    gopool_undefer(&defer, true);
+    gopool_defer_pop(&defer, true);
 }
 
 Test(panic, undefer_out_of_order_panics)
@@ -313,7 +313,7 @@ Test(panic, undefer_out_of_order_panics)
 
 static void leave_registered(void *arg)
 {
-    gopool_defer(arg, note, NOTE("l"));
+    gopool_defer_push(arg, note, NOTE("l"));
 }
 
 static void leave_registered_then_panic(void *arg)
@@ -353,7 +353,7 @@ static void defer_itself_and_panic(void *arg)
 {
     struct gopool_defer defer;
 
-    gopool_defer(&defer, defer_itself_and_panic, arg);
+    gopool_defer_push(&defer, defer_itself_and_panic, arg);
     gopool_panic("without end");
 }
 

@@ -501,7 +501,7 @@ static void panic_with_block(void *arg)
     struct gopool_defer defer;
 
     (void)arg;
-    gopool_defer(&defer, release, mcache_alloc(100));
+    gopool_defer_push(&defer, release, mcache_alloc(100));
     gopool_panic("one of many");
 }
 

@@ -5,8 +5,8 @@
  * anywhere else, it prints one line and ends the process with abort(3): there is nobody to return
  * to. C++ objects between the panic and the boundary are not destroyed; see README.
  *
- * Deferred calls: a frame that owns something registers its release with gopool_defer() and runs
- * it by gopool_undefer() when it leaves by itself. The struct lives in the caller's frame.
+ * Deferred calls: a frame that owns something registers its release with gopool_defer_push() and
+ * runs it by gopool_defer_pop() when it leaves by itself. The struct lives in the caller's frame.
  *
  * pthread_exit(3) in a task ends its worker without running deferred calls; another worker takes
  * over. A frame with pthread_cleanup_push(3) must not be left by a panic.
@@ -76,9 +76,9 @@ struct gopool_defer {
  * chain of more than eight, each panicking in a call deferred by the one before, ends the process.
  * What fn of gopool_try() or of a task leaves registered when it returns is dropped.
  *
- * @param defer  in the caller's frame; lent until gopool_undefer() or the panic
+ * @param defer  in the caller's frame; lent until gopool_defer_pop() or the panic
  */
-GOPOOL_API void gopool_defer(struct gopool_defer *defer, void (*fn)(void *arg), void *arg);
+GOPOOL_API void gopool_defer_push(struct gopool_defer *defer, void (*fn)(void *arg), void *arg);
 
 /**
  * Takes the deferred call registered last off again.
@@ -87,7 +87,7 @@ GOPOOL_API void gopool_defer(struct gopool_defer *defer, void (*fn)(void *arg), 
  *               raises a panic
  * @param run    true: make the call now
  */
-GOPOOL_API void gopool_undefer(struct gopool_defer *defer, bool run);
+GOPOOL_API void gopool_defer_pop(struct gopool_defer *defer, bool run);
 
 #ifdef __cplusplus
 }
