@@ -174,6 +174,11 @@ int gopool_submit_batch(struct gopool *pool, struct gopool_task *first)
     return status != 0 ? status : accept_tasks(pool, &list);
 }
 
+bool gopool_is_worker(const struct gopool *pool)
+{
+    return gp_worker_is_current(pool);
+}
+
 void gopool_stats_read(struct gopool *pool, struct gopool_stats *out)
 {
     pthread_mutex_lock(&pool->lock);

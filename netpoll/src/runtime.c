@@ -181,7 +181,7 @@ int netpoll_runtime_destroy(struct netpoll_runtime *runtime)
     if (runtime == NULL)
         return 0;
     struct np_poller *poller = np_poller_current();
-    if (poller != NULL && poller->runtime == runtime)
+    if ((poller != NULL && poller->runtime == runtime) || gopool_is_worker(runtime->pool))
         return -EDEADLK;
     /* Acquire: pairs with the release of the last server's end. */
     if (atomic_load_explicit(&runtime->server_count, memory_order_acquire) != 0)

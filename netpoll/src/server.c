@@ -258,7 +258,8 @@ static void stop_listeners(struct netpoll_server *server)
 static bool is_own_thread(const struct netpoll_server *server)
 {
     const struct np_poller *poller = np_poller_current();
-    return poller != NULL && poller->runtime == server->runtime;
+    return (poller != NULL && poller->runtime == server->runtime) ||
+           gopool_is_worker(server->runtime->pool);
 }
 
 int netpoll_server_shutdown(struct netpoll_server *server, uint32_t timeout_ms)

@@ -128,6 +128,9 @@ GOPOOL_API GOPOOL_MUST_CHECK int gopool_submit(struct gopool *pool, struct gopoo
 GOPOOL_API GOPOOL_MUST_CHECK int gopool_submit_batch(struct gopool *pool,
                                                      struct gopool_task *first);
 
+/** Tells whether the calling thread is a worker of this pool. */
+GOPOOL_API GOPOOL_MUST_CHECK bool gopool_is_worker(const struct gopool *pool);
+
 /** Figures of a pool. Taken under the pool's lock, so they fit together. */
 struct gopool_stats {
     uint32_t workers;         /**< threads that exist or are being started */
