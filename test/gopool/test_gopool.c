@@ -313,6 +313,35 @@ Test(gopool, stop_on_a_worker_of_the_pool_is_refused_on_another_ones_not)
     cr_assert_eq(runs, 1);
 }
 
+struct whose_worker {
+    struct gopool *pool;
+    bool answer;
+};
+
+static void ask_whose(void *arg)
+{
+    struct whose_worker *question = arg;
+
+    question->answer = gopool_is_worker(question->pool);
+}
+
+Test(gopool, is_worker_is_true_on_workers_of_that_pool_only)
+{
+    struct gopool *pool = pool_with(NULL);
+    struct gopool *other = pool_with(NULL);
+    struct whose_worker own = {pool, false};
+    struct whose_worker foreign = {other, true};
+
+    cr_assert_eq(gopool_go(pool, ask_whose, &own), 0);
+    cr_assert_eq(gopool_go(pool, ask_whose, &foreign), 0);
+    WAIT_UNTIL(stats_of(pool).finished_count == 2);
+    cr_assert(own.answer);
+    cr_assert_not(foreign.answer);
+    cr_assert_not(gopool_is_worker(pool));
+    gopool_destroy(pool);
+    gopool_destroy(other);
+}
+
 static void destroy_inside(void *arg)
 {
     gopool_destroy(arg);
