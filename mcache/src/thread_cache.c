@@ -147,34 +147,21 @@ static void before_fork(void)
     mc_pool_lock();
 }
 
-static void after_fork_in_parent(void)
+/*
+ * The same in parent and child. The other threads do not exist in the child and may have been
+ * stopped in the middle of a push or pop: what they cached is lost to it, and nothing else.
+ */
+static void after_fork(void)
 {
     mc_pool_unlock();
     pthread_mutex_unlock(&late_lock);
     pthread_mutex_unlock(&lock);
 }
 
-/*
- * The other threads do not exist here, and may have been stopped in the middle of a push or pop:
- * what they cached is lost to the child, their caches are free.
- */
-static void after_fork_in_child(void)
-{
-    idle_caches = NULL;
-    for (struct mc_cache *cache = all_caches; cache != NULL; cache = cache->next) {
-        if (cache != mc_cache_mine) {
-            cache_clear(cache);
-            cache->next_idle = idle_caches;
-            idle_caches = cache;
-        }
-    }
-    after_fork_in_parent();
-}
-
 static void init_process(void)
 {
     cache_clear(&late_cache);
-    (void)pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
+    (void)pthread_atfork(before_fork, after_fork, after_fork);
     end_key_works = pthread_key_create(&end_key, thread_end) == 0;
 }
 

@@ -5,6 +5,8 @@
  * - A block belongs to the power-of-two class that holds its size; its class is found from the
  *   pointer alone, in constant time, and nothing is stored in front of the payload.
  * - Every payload is aligned to 16 bytes, one of 4 KiB or more to 64 bytes.
+ * - errno changes only when an allocation fails.
+ * - After fork() the child may make any call; what other threads had cached is lost to it.
  * - A request of exactly a power of two gets exactly that class.
  * - Any thread may free a block, whichever thread allocated it.
  * - Requests above the largest class go to the system one by one and return to it when freed.
@@ -62,7 +64,8 @@ MCACHE_API MCACHE_MUST_CHECK void *mcache_alloc_capacity(size_t size, size_t cap
  *
  * A pointer that is not the start of a live block ends the program with one line on stderr when
  * assertions are on; otherwise it is counted (mcache_stats.bad_free_count) and ignored as far as
- * it can be told from a live block.
+ * it can be told from a live block. Two frees of one block on two threads at the same instant may
+ * go unnoticed.
  */
 MCACHE_API void mcache_free(void *block);
 
@@ -103,7 +106,8 @@ struct mcache_stats {
     uint64_t system_free_count;  /**< of those, given back */
     size_t system_bytes;         /**< bytes live above the largest class */
     size_t segment_bytes;        /**< bytes of address space held in segments for the classes */
-    size_t live_bytes;           /**< bytes in blocks that callers own, by class size */
+    size_t live_bytes;           /**< bytes in blocks that callers own, by class size; those
+                                      above the largest class are in system_bytes only */
     uint64_t bad_free_count;     /**< calls of mcache_free() that were ignored */
 };
 
