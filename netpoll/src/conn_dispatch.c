@@ -137,16 +137,16 @@ static void run_turn(struct netpoll_conn *conn)
     for (;;) {
         /* Before the posts: when it says ENDED, every post that was accepted is there. */
         uint32_t word = np_state_read(&conn->state);
-        if (run_posts(conn))
+        if (conn->input.told_connect && run_posts(conn))
             continue;
-        if ((word & NP_CONN_ENDED) != 0) {
-            np_conn_finish(conn);
-            return;
-        }
         if (!conn->input.told_connect) {
             conn->input.told_connect = true;
             np_conn_call(conn, conn->options->on_connect, conn->options->arg);
             continue;
+        }
+        if ((word & NP_CONN_ENDED) != 0) {
+            np_conn_finish(conn);
+            return;
         }
         bool is_held_up = (word & (NP_CONN_CLOSING | NP_CONN_PAUSE_OUTPUT)) != 0;
         if (is_held_up || !np_conn_is_request_due(conn, word)) {

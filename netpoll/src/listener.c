@@ -21,6 +21,8 @@
 
 /* How long accepting rests after an error that repeats, such as the descriptor limit. */
 #define RETRY_MS 50
+/* A lasting error is logged once in this time. */
+#define LOG_MS 1000
 
 static struct np_listener *listener_of(struct np_work *work, size_t offset)
 {
@@ -104,7 +106,11 @@ static void rest(struct np_listener *listener, int error)
     np_count(&poller->counters.accept_fails, 1);
     if (is_passing(error) || np_timer_is_armed(&listener->retry))
         return;
-    np_log_error(poller->runtime, error, "accept rests for %d ms", RETRY_MS);
+    uint64_t now_ms = np_poller_now_ms(poller);
+    if (now_ms >= listener->next_log_ms) {
+        listener->next_log_ms = now_ms + LOG_MS;
+        np_log_error(poller->runtime, error, "accept rests for %d ms", RETRY_MS);
+    }
     (void)poller->backend->set_input(poller, &listener->fd, false);
     np_wheel_add(&poller->wheel, &listener->retry, np_poller_now_ms(poller) + RETRY_MS);
 }
@@ -127,7 +133,7 @@ static void closed(struct np_fd *fd)
     close(fd->fd);
     if (listener->path[0] != '\0')
         unlink(listener->path);
-    np_server_listener_gone(listener->server);
+    np_server_listener_gone(listener->server, listener);
 }
 
 static const struct np_fd_ops listener_ops = {.input_done = accept_done, .closed = closed};
@@ -174,9 +180,7 @@ static void start(struct np_work *work)
     int status = poller->backend->add(poller, &listener->fd);
     if (status == 0)
         status = poller->backend->set_input(poller, &listener->fd, true);
-    if (status != 0)
-        np_log_error(poller->runtime, status, "listener");
-    np_server_listener_started(listener->server, status);
+    np_server_listener_started(listener->server, listener, status);
 }
 
 static void stop(struct np_work *work)

@@ -16,12 +16,17 @@ struct np_listener {
     struct np_work start_work;
     struct np_work stop_work;
     struct np_timer retry; /* accepting rests after an error */
+    uint64_t next_log_ms;  /* no line about such an error before */
     bool is_unix;
     bool stopping;
+    bool started;     /* the poller has reported; under the server's mutex */
+    int start_status; /* what it reported */
+    bool closed;      /* likewise: the descriptor is gone */
     char path[sizeof(struct sockaddr_storage)]; /* socket file to remove at the end; "" for none */
 };
 
-/* Listens and starts to accept: 0 or -errno, nothing left behind. Not the poller's thread. */
+/* Listens, and has the poller start to accept: np_server_listener_started() follows. 0 or -errno,
+ * nothing left behind. Not the poller's thread. */
 int np_listener_create(struct netpoll_server *server, struct np_poller *poller,
                        const struct np_address *address, int backlog, struct np_listener **out);
 /* Accepts what is waiting and closes; np_server_listener_gone() follows. Any thread. */

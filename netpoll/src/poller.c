@@ -7,8 +7,7 @@
 #include "thread.h"
 
 #include <errno.h>
-#include <stdio.h>
-#include <string.h>
+#include <sched.h>
 #include <sys/eventfd.h>
 #include <sys/uio.h>
 #include <time.h>
@@ -72,10 +71,14 @@ void np_poller_post(struct np_poller *poller, struct np_work *work)
         poller->ready_end = &work->next;
         return;
     }
+    /* Relaxed: the push that follows publishes it. */
+    atomic_fetch_add_explicit(&poller->posting, 1, memory_order_relaxed);
     push_inbox(poller, work);
     /* Pairs with the store and the load in about_to_sleep(). */
     if (!atomic_exchange_explicit(&poller->awake, true, memory_order_seq_cst))
         wake(poller);
+    /* Release: pairs with the load in close_poller(); the last touch of the poller. */
+    atomic_fetch_sub_explicit(&poller->posting, 1, memory_order_release);
 }
 
 void np_poller_submit(struct np_poller *poller, struct gopool_task *task)
@@ -232,6 +235,9 @@ static int open_poller(struct np_poller *poller)
 
 static void close_poller(struct np_poller *poller)
 {
+    /* A few instructions and a write(2) at most; pairs with the release in np_poller_post(). */
+    while (atomic_load_explicit(&poller->posting, memory_order_acquire) != 0)
+        sched_yield();
     poller->backend->remove(poller, &poller->wake_fd);
     while (poller->wake_fd.fd >= 0)
         (void)poller->backend->wait(poller, RETRY_NS);

@@ -71,6 +71,8 @@ struct np_poller {
      */
     _Atomic(struct np_work *) inbox;
     _Atomic bool awake;
+    /* Threads inside np_poller_post(): what they post may end the runtime before they are out. */
+    _Atomic uint32_t posting;
     _Atomic uint32_t conn_count; /* changed by whoever hands a connection over; balancing reads */
     struct np_counters counters;
     struct np_shared_counters shared;

@@ -22,8 +22,6 @@ struct netpoll_server {
     struct np_listener *listeners;
     struct np_listener **listeners_end;
     uint32_t listener_count;
-    uint32_t starting;     /* listeners that their poller has not reported on */
-    int start_status;      /* of the one reported last */
     uint32_t open_sockets; /* listeners whose descriptor is not closed */
     size_t conn_count;
     uint32_t sweeps; /* pollers that have not looked at all their connections */
@@ -61,17 +59,19 @@ void np_server_conn_gone(struct netpoll_server *server)
     notify(server);
 }
 
-void np_server_listener_started(struct netpoll_server *server, int status)
+void np_server_listener_started(struct netpoll_server *server, struct np_listener *listener,
+                                int status)
 {
     pthread_mutex_lock(&server->mutex);
-    server->starting--;
-    server->start_status = status;
+    listener->started = true;
+    listener->start_status = status;
     notify(server);
 }
 
-void np_server_listener_gone(struct netpoll_server *server)
+void np_server_listener_gone(struct netpoll_server *server, struct np_listener *listener)
 {
     pthread_mutex_lock(&server->mutex);
+    listener->closed = true;
     server->open_sockets--;
     notify(server);
 }
@@ -124,26 +124,37 @@ static struct np_poller *listener_poller(struct netpoll_server *server)
     return &runtime->pollers[server->listener_count % runtime->poller_count];
 }
 
-/* Under the mutex. */
+/* Under the mutex, which it leaves while it waits. The poller could not watch it. */
+static void drop_listener(struct netpoll_server *server, struct np_listener *listener)
+{
+    np_listener_stop(listener);
+    while (!listener->closed)
+        pthread_cond_wait(&server->changed, &server->mutex);
+    np_listener_free(listener);
+}
+
+/* Under the mutex, which it leaves while it waits. */
 static int add_listener(struct netpoll_server *server, const struct np_address *address)
 {
     struct np_listener *listener;
     if (np_server_is_shutting_down(server))
         return -ESHUTDOWN;
-    server->starting++;
     int status = np_listener_create(server, listener_poller(server), address,
                                     server->options.backlog, &listener);
+    if (status != 0)
+        return status;
+    server->open_sockets++;
+    while (!listener->started)
+        pthread_cond_wait(&server->changed, &server->mutex);
+    status = listener->start_status;
     if (status != 0) {
-        server->starting--;
+        drop_listener(server, listener);
         return status;
     }
     *server->listeners_end = listener;
     server->listeners_end = &listener->next;
     server->listener_count++;
-    server->open_sockets++;
-    while (server->starting > 0)
-        pthread_cond_wait(&server->changed, &server->mutex);
-    return server->start_status;
+    return 0;
 }
 
 int netpoll_server_listen(struct netpoll_server *server, const char *address)
@@ -173,7 +184,7 @@ int netpoll_server_address(struct netpoll_server *server, size_t index, char *ou
     while (listener != NULL && index-- > 0)
         listener = listener->next;
     int status = -EINVAL;
-    if (listener != NULL && server->open_sockets > 0)
+    if (listener != NULL && !listener->closed)
         status = np_address_of_socket(listener->fd.fd, out, size);
     pthread_mutex_unlock(&server->mutex);
     return status;
