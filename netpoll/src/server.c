@@ -147,6 +147,8 @@ static int add_listener(struct netpoll_server *server, const struct np_address *
     while (!listener->started)
         pthread_cond_wait(&server->changed, &server->mutex);
     status = listener->start_status;
+    if (status == 0 && np_server_is_shutting_down(server))
+        status = -ESHUTDOWN; /* its sweep of the listeners did not see this one */
     if (status != 0) {
         drop_listener(server, listener);
         return status;
