@@ -1,0 +1,374 @@
+/* Linked with -Wl,--wrap=... for every call of liburing that the backend makes and that is not
+ * inline. The inline ones work on the memory that the set-up gives them here. */
+#define _GNU_SOURCE
+#include "fake_ring.h"
+
+#include <criterion/criterion.h>
+
+#include <errno.h>
+#include <string.h>
+
+#define SQ_MAX      256U
+#define CQ_MAX      4096U
+#define OPS_MAX     4096U
+#define BUFFERS_MAX 64U
+/* Deferred work that one call of io_uring_enter(2) does; see IO_LOCAL_TW_DEFAULT_MAX in Linux. */
+#define PASS 20U
+
+/* Completions on their way, in order. */
+struct queue {
+    struct io_uring_cqe *entries;
+    unsigned head;
+    unsigned tail;
+};
+
+static struct {
+    struct io_uring *ring;
+    unsigned sq_head, sq_tail, cq_head, cq_tail, flags;
+    struct io_uring_sqe sqes[SQ_MAX];
+    struct io_uring_cqe *cqes;
+    unsigned cq_room; /* 0: as large as asked for */
+    struct queue deferred;
+    struct queue overflow;
+    struct fake_op ops[OPS_MAX];
+    size_t op_count;
+    struct io_uring_buf_ring *buffers; /* NULL: not registered */
+    unsigned buffer_count;
+    uint16_t buffer_head;
+    uint32_t refusals;
+    int wait_status;
+    int64_t timeout_ns;
+} fake;
+
+int __wrap_io_uring_queue_init_params(unsigned entries, struct io_uring *ring,
+                                      struct io_uring_params *p);
+void __wrap_io_uring_queue_exit(struct io_uring *ring);
+int __wrap_io_uring_register_ring_fd(struct io_uring *ring);
+int __wrap_io_uring_register_buf_ring(struct io_uring *ring, struct io_uring_buf_reg *reg,
+                                      unsigned flags);
+int __wrap_io_uring_unregister_buf_ring(struct io_uring *ring, int bgid);
+int __wrap_io_uring_submit(struct io_uring *ring);
+int __wrap_io_uring_submit_and_wait_timeout(struct io_uring *ring, struct io_uring_cqe **cqe_ptr,
+                                            unsigned wait_nr, struct __kernel_timespec *ts,
+                                            sigset_t *sigmask);
+
+static void push(struct queue *queue, const struct io_uring_cqe *cqe)
+{
+    cr_assert_lt(queue->tail - queue->head, CQ_MAX);
+    queue->entries[queue->tail++ % CQ_MAX] = *cqe;
+}
+
+static bool is_empty(const struct queue *queue)
+{
+    return queue->head == queue->tail;
+}
+
+static void show_flags(void)
+{
+    fake.flags = (is_empty(&fake.deferred) ? 0U : IORING_SQ_TASKRUN) |
+                 (is_empty(&fake.overflow) ? 0U : IORING_SQ_CQ_OVERFLOW);
+}
+
+int __wrap_io_uring_queue_init_params(unsigned entries, struct io_uring *ring,
+                                      struct io_uring_params *p)
+{
+    cr_assert_null(fake.ring);
+    cr_assert_leq(entries, SQ_MAX);
+    cr_assert_leq(p->cq_entries, CQ_MAX);
+    fake.ring = ring;
+    fake.cqes = calloc(CQ_MAX, sizeof *fake.cqes);
+    fake.deferred.entries = calloc(CQ_MAX, sizeof *fake.cqes);
+    fake.overflow.entries = calloc(CQ_MAX, sizeof *fake.cqes);
+    cr_assert(fake.cqes != NULL && fake.deferred.entries != NULL && fake.overflow.entries != NULL);
+    *ring = (struct io_uring){
+        .sq = {.khead = &fake.sq_head,
+               .ktail = &fake.sq_tail,
+               .kflags = &fake.flags,
+               .sqes = fake.sqes,
+               .ring_mask = SQ_MAX - 1,
+               .ring_entries = entries},
+        .cq = {.khead = &fake.cq_head,
+               .ktail = &fake.cq_tail,
+               .cqes = fake.cqes,
+               .ring_mask = CQ_MAX - 1,
+               .ring_entries = p->cq_entries},
+        .flags = p->flags,
+        .ring_fd = -1,
+        .enter_ring_fd = -1,
+    };
+    p->features = UINT32_MAX;
+    if (fake.cq_room == 0)
+        fake.cq_room = p->cq_entries;
+    return 0;
+}
+
+void __wrap_io_uring_queue_exit(struct io_uring *ring)
+{
+    cr_assert_eq(ring, fake.ring);
+    free(fake.cqes);
+    free(fake.deferred.entries);
+    free(fake.overflow.entries);
+    fake.ring = NULL;
+}
+
+int __wrap_io_uring_register_ring_fd(struct io_uring *ring)
+{
+    (void)ring;
+    return -EINVAL;
+}
+
+int __wrap_io_uring_register_buf_ring(struct io_uring *ring, struct io_uring_buf_reg *reg,
+                                      unsigned flags)
+{
+    cr_assert_eq(ring, fake.ring);
+    cr_assert_eq(flags, 0);
+    cr_assert_null(fake.buffers);
+    cr_assert_leq(reg->ring_entries, BUFFERS_MAX);
+    fake.buffers = (struct io_uring_buf_ring *)(uintptr_t)reg->ring_addr;
+    fake.buffer_count = reg->ring_entries;
+    return 0;
+}
+
+int __wrap_io_uring_unregister_buf_ring(struct io_uring *ring, int bgid)
+{
+    cr_assert_eq(ring, fake.ring);
+    cr_assert_eq(bgid, 0);
+    cr_assert_not_null(fake.buffers);
+    fake.buffers = NULL;
+    return 0;
+}
+
+/* The kernel takes an operation; what it would refuse or answer out of order fails the test. */
+static void take_operation(const struct io_uring_sqe *sqe)
+{
+    cr_assert_lt(fake.op_count, OPS_MAX);
+    if (sqe->opcode == IORING_OP_RECV) {
+        cr_assert_eq(sqe->ioprio, IORING_RECV_MULTISHOT | IORING_RECVSEND_POLL_FIRST);
+        cr_assert_neq(sqe->flags & IOSQE_BUFFER_SELECT, 0);
+        cr_assert_eq(sqe->len, 0);
+    }
+    if (sqe->opcode == IORING_OP_RECV || sqe->opcode == IORING_OP_SENDMSG ||
+        sqe->opcode == IORING_OP_ACCEPT)
+        cr_assert_null(fake_ring_find(sqe->opcode, sqe->fd), "two in flight on one descriptor");
+    fake.ops[fake.op_count++] = (struct fake_op){.sqe = *sqe};
+}
+
+static int submit(struct io_uring *ring)
+{
+    cr_assert_eq(ring, fake.ring);
+    if (fake.refusals > 0) {
+        if (fake.refusals != FAKE_RING_FOR_EVER && --fake.refusals == 0)
+            ring->sq.ring_entries = SQ_MAX;
+        return -EBUSY;
+    }
+    int count = 0;
+    for (; ring->sq.sqe_head != ring->sq.sqe_tail; ring->sq.sqe_head++, count++)
+        take_operation(&fake.sqes[ring->sq.sqe_head & (SQ_MAX - 1)]);
+    fake.sq_head = ring->sq.sqe_head;
+    return count;
+}
+
+int __wrap_io_uring_submit(struct io_uring *ring)
+{
+    return submit(ring);
+}
+
+/* Into the queue while it has room; behind what already had none, so that the order holds. */
+static void show(const struct io_uring_cqe *cqe)
+{
+    if (!is_empty(&fake.overflow) || fake.cq_tail - fake.cq_head == fake.cq_room) {
+        push(&fake.overflow, cqe);
+        return;
+    }
+    fake.cqes[fake.cq_tail & (CQ_MAX - 1)] = *cqe;
+    fake.cq_tail++;
+}
+
+static void run_deferred(void)
+{
+    struct queue waiting = fake.overflow;
+    fake.overflow.head = fake.overflow.tail;
+    while (!is_empty(&waiting))
+        show(&waiting.entries[waiting.head++ % CQ_MAX]);
+    for (unsigned i = 0; i < PASS && !is_empty(&fake.deferred); i++)
+        show(&fake.deferred.entries[fake.deferred.head++ % CQ_MAX]);
+    show_flags();
+}
+
+int __wrap_io_uring_submit_and_wait_timeout(struct io_uring *ring, struct io_uring_cqe **cqe_ptr,
+                                            unsigned wait_nr, struct __kernel_timespec *ts,
+                                            sigset_t *sigmask)
+{
+    (void)wait_nr;
+    (void)sigmask;
+    *cqe_ptr = NULL;
+    fake.timeout_ns = ts == NULL ? -1 : ts->tv_sec * 1000000000 + ts->tv_nsec;
+    int status = fake.wait_status;
+    fake.wait_status = 0;
+    if (status != 0)
+        return status;
+    status = submit(ring);
+    run_deferred();
+    if (fake.cq_head != fake.cq_tail)
+        return status;
+    /* Nothing happens while the test's own thread waits: a signal stands for what it would do. */
+    return ts == NULL ? -EINTR : -ETIME;
+}
+
+struct fake_op *fake_ring_find(uint8_t opcode, int fd)
+{
+    for (size_t i = fake.op_count; i > 0; i--) {
+        struct fake_op *op = &fake.ops[i - 1];
+        if (!op->has_ended && op->sqe.opcode == opcode && op->sqe.fd == fd)
+            return op;
+    }
+    return NULL;
+}
+
+struct fake_op *fake_ring_find_cancel(const struct fake_op *target)
+{
+    for (size_t i = fake.op_count; i > 0; i--) {
+        struct fake_op *op = &fake.ops[i - 1];
+        if (!op->has_ended && op->sqe.opcode == IORING_OP_ASYNC_CANCEL &&
+            op->sqe.addr == target->sqe.user_data)
+            return op;
+    }
+    return NULL;
+}
+
+size_t fake_ring_submitted(uint8_t opcode)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < fake.op_count; i++)
+        count += fake.ops[i].sqe.opcode == opcode;
+    return count;
+}
+
+size_t fake_ring_in_flight(void)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < fake.op_count; i++)
+        count += !fake.ops[i].has_ended;
+    return count;
+}
+
+static void post(uint64_t user_data, int res, unsigned flags)
+{
+    struct io_uring_cqe cqe = {.user_data = user_data, .res = res, .flags = flags};
+    push(&fake.deferred, &cqe);
+    show_flags();
+}
+
+void fake_ring_complete(struct fake_op *op, int res, unsigned flags)
+{
+    cr_assert_not_null(op);
+    cr_assert_not(op->has_ended);
+    op->has_ended = (flags & IORING_CQE_F_MORE) == 0;
+    post(op->sqe.user_data, res, flags);
+}
+
+/* The next buffer of the ring, which must have one. */
+static struct io_uring_buf *take_buffer(void)
+{
+    cr_assert_gt(fake_ring_buffers(), 0);
+    return &fake.buffers->bufs[fake.buffer_head++ & (fake.buffer_count - 1)];
+}
+
+static unsigned buffer_flags(uint16_t id)
+{
+    return IORING_CQE_F_BUFFER | (unsigned)id << IORING_CQE_BUFFER_SHIFT;
+}
+
+uint16_t fake_ring_receive(struct fake_op *op, const char *text, unsigned flags)
+{
+    struct io_uring_buf buffer = *take_buffer();
+    size_t n = strlen(text);
+    cr_assert_leq(n, buffer.len);
+    memcpy((void *)(uintptr_t)buffer.addr, text, n);
+    fake_ring_complete(op, (int)n, flags | buffer_flags(buffer.bid));
+    return buffer.bid;
+}
+
+void fake_ring_complete_with_buffer(struct fake_op *op, int res, unsigned flags)
+{
+    fake_ring_complete(op, res, flags | buffer_flags(take_buffer()->bid));
+}
+
+void fake_ring_post_stale(uint64_t user_data, int res)
+{
+    post(user_data, res, buffer_flags(take_buffer()->bid));
+}
+
+void fake_ring_obey(struct fake_op *cancel)
+{
+    struct fake_op *target = NULL;
+    for (size_t i = 0; i < fake.op_count && target == NULL; i++) {
+        if (!fake.ops[i].has_ended && fake.ops[i].sqe.user_data == cancel->sqe.addr)
+            target = &fake.ops[i];
+    }
+    if (target != NULL)
+        fake_ring_complete(target, -ECANCELED, 0);
+    fake_ring_complete(cancel, target != NULL ? 0 : -ENOENT, 0);
+}
+
+void fake_ring_obey_all(void)
+{
+    for (size_t i = 0; i < fake.op_count; i++) {
+        struct fake_op *op = &fake.ops[i];
+        if (!op->has_ended && op->sqe.opcode == IORING_OP_ASYNC_CANCEL)
+            fake_ring_obey(op);
+    }
+}
+
+size_t fake_ring_buffers(void)
+{
+    return (uint16_t)(fake.buffers->tail - fake.buffer_head);
+}
+
+static bool is_same(const struct io_uring_buf *a, const struct io_uring_buf *b)
+{
+    return a->bid == b->bid || a->addr == b->addr;
+}
+
+bool fake_ring_has_all_buffers(void)
+{
+    unsigned mask = fake.buffer_count - 1;
+    if (fake_ring_buffers() != fake.buffer_count)
+        return false;
+    for (unsigned i = 0; i < fake.buffer_count; i++) {
+        const struct io_uring_buf *buffer = &fake.buffers->bufs[i & mask];
+        if (buffer->bid >= fake.buffer_count || buffer->addr == 0 || buffer->len == 0)
+            return false;
+        for (unsigned other = 0; other < i; other++) {
+            if (is_same(buffer, &fake.buffers->bufs[other]))
+                return false;
+        }
+    }
+    return true;
+}
+
+void fake_ring_refuse_entries(uint32_t submissions)
+{
+    fake.refusals = submissions;
+    fake.ring->sq.ring_entries = submissions > 0 ? 0 : SQ_MAX;
+}
+
+void fake_ring_limit_completions(unsigned count)
+{
+    fake.cq_room = count;
+}
+
+void fake_ring_fail_wait(int status)
+{
+    fake.wait_status = status;
+}
+
+int64_t fake_ring_last_timeout(void)
+{
+    return fake.timeout_ns;
+}
+
+bool fake_ring_has_deferred(void)
+{
+    return !is_empty(&fake.deferred) || !is_empty(&fake.overflow);
+}
