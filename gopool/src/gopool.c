@@ -1,5 +1,4 @@
 /* The public calls of a pool: create, submit, stop, figures. Any thread. */
-#define _GNU_SOURCE /* NOLINT(readability-identifier-naming): the C library's name for it */
 #include <gopool/gopool.h>
 
 #include <errno.h>

@@ -1,5 +1,4 @@
 /* One worker thread's life: start, take, run, park, leave. And who is woken or started next. */
-#define _GNU_SOURCE /* NOLINT(readability-identifier-naming): the C library's name for it */
 #include "worker.h"
 
 #include <errno.h>

@@ -1,6 +1,5 @@
 /* The epoll answer: edges say where to read and write, the system calls are made here. Input goes
  * to conn_input.c, output comes from conn_output.c. Poller thread. */
-#define _GNU_SOURCE
 #include "backend.h"
 
 #include "fd.h"

@@ -1,6 +1,5 @@
 /* The io_uring answer: receives and accepts stay armed in the kernel, their completions come here.
  * Input goes to conn_input.c, output comes from conn_output.c. Poller thread. */
-#define _GNU_SOURCE
 #include "backend.h"
 
 #include "fd.h"
@@ -200,11 +199,14 @@ static void input_completed(struct uring_state *state, struct np_fd *fd,
         fd->in_flight--;
         list_review(state, fd);
     }
-    if (fd->kind == NP_FD_STREAM)
+    if (fd->kind == NP_FD_STREAM) {
         stream_input(state, fd, cqe);
-    else if (cqe->res >= 0 && (fd->kind == NP_FD_ACCEPT || (fd->flags & NP_FD_REMOVED) == 0))
-        fd->ops->input_done(fd, cqe->res);
-    else if (cqe->res != -ECANCELED && (fd->flags & NP_FD_REMOVED) == 0)
+        return;
+    }
+    /* Who was accepted before the end is not turned away. */
+    bool is_open = (fd->flags & NP_FD_REMOVED) == 0;
+    bool is_accepted = fd->kind == NP_FD_ACCEPT && cqe->res >= 0;
+    if (is_accepted || (is_open && cqe->res != -ECANCELED))
         fd->ops->input_done(fd, cqe->res);
 }
 

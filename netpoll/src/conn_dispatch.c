@@ -52,12 +52,10 @@ bool np_conn_may_resume_input(const struct netpoll_conn *conn)
 static void schedule(struct netpoll_conn *conn)
 {
     struct np_poller *poller = conn->fd.poller;
-    if (is_inline(conn))
-        np_poller_post(poller, &conn->turn_work);
-    else if (np_poller_is_current(poller))
+    if (!is_inline(conn) && np_poller_is_current(poller))
         np_poller_submit(poller, &conn->task);
-    else if (gopool_submit(poller->runtime->pool, &conn->task) != 0)
-        np_poller_post(poller, &conn->turn_work); /* the poller tries until it is taken */
+    else if (is_inline(conn) || gopool_submit(poller->runtime->pool, &conn->task) != 0)
+        np_poller_post(poller, &conn->turn_work); /* which tries until the pool takes it */
 }
 
 void np_conn_dispatch(struct netpoll_conn *conn)

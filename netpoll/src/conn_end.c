@@ -177,16 +177,16 @@ static void go_on_ending(struct netpoll_conn *conn)
     uint32_t word = np_state_read(&conn->state);
     if ((word & NP_CONN_CLOSING) == 0)
         return;
-    bool is_aborted = (word & NP_CONN_ABORTED) != 0;
     if (conn->end.phase == NP_PHASE_OPEN)
         start_drain(conn);
-    if (conn->end.phase == NP_PHASE_DRAIN && is_aborted)
+    bool is_draining = conn->end.phase == NP_PHASE_DRAIN;
+    bool is_lingering = conn->end.phase == NP_PHASE_LINGER;
+    bool is_over =
+        (word & NP_CONN_ABORTED) != 0 || (is_lingering && (word & NP_CONN_PEER_EOF) != 0);
+    if ((is_draining || is_lingering) && is_over)
         leave_backend(conn);
-    else if (conn->end.phase == NP_PHASE_DRAIN && np_conn_output_is_idle(conn))
+    else if (is_draining && np_conn_output_is_idle(conn))
         drained(conn);
-    else if (conn->end.phase == NP_PHASE_LINGER &&
-             (word & (NP_CONN_PEER_EOF | NP_CONN_ABORTED)) != 0)
-        leave_backend(conn);
     else if (conn->end.phase == NP_PHASE_GONE)
         end(conn);
 }

@@ -1,5 +1,4 @@
 /* Words for errors. Any thread. */
-#define _GNU_SOURCE
 #include <netpoll/error.h>
 
 #include <netpoll/version.h>

@@ -1,5 +1,4 @@
 /* Listening: from the address to connections on their pollers. */
-#define _GNU_SOURCE
 #include "listener.h"
 
 #include "conn.h"

@@ -1,5 +1,4 @@
 /* One poller thread: wait, dispatch, run what others posted, fire timers, feed the pool. */
-#define _GNU_SOURCE
 #include "poller.h"
 
 #include "log.h"

@@ -1,5 +1,4 @@
 /* A runtime: which backend, how many pollers, and the figures of them all. */
-#define _GNU_SOURCE
 #include "runtime.h"
 
 #include "log.h"

@@ -1,5 +1,4 @@
 /* The few system calls on sockets that both backends share. */
-#define _GNU_SOURCE
 #include "socket.h"
 
 #include "fd.h"

@@ -1,5 +1,4 @@
 /* Birth of a poller's thread. */
-#define _GNU_SOURCE
 #include "thread.h"
 
 #include <sched.h>

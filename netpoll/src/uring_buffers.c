@@ -1,5 +1,4 @@
 /* The ring of receive blocks. */
-#define _GNU_SOURCE
 #include "uring_buffers.h"
 
 #include <errno.h>

@@ -1,6 +1,5 @@
 /* Set-up of a ring, and the check that a ring does what the backend needs: not what the kernel
  * says it has, but what it does. Any thread. */
-#define _GNU_SOURCE
 #include "uring_probe.h"
 
 #include "uring_buffers.h"
