@@ -92,7 +92,9 @@ static bool arm_input(struct uring_state *state, struct np_fd *fd)
     if (sqe == NULL)
         return false;
     if (fd->kind == NP_FD_STREAM)
-        np_uring_prep_receive(sqe, fd->fd);
+        /* Linux 6.18 loses the end of a unix stream that comes with its last bytes when the
+         * receive stays armed: it asks how many bytes are left, and the end is none. */
+        np_uring_prep_receive(sqe, fd->fd, (fd->flags & NP_FD_UNIX) == 0);
     else if (fd->kind == NP_FD_ACCEPT)
         io_uring_prep_multishot_accept(sqe, fd->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
     else

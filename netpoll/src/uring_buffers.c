@@ -105,12 +105,14 @@ void np_uring_buffers_refill(struct np_uring_buffers *buffers)
     }
 }
 
-void np_uring_prep_receive(struct io_uring_sqe *sqe, int fd)
+void np_uring_prep_receive(struct io_uring_sqe *sqe, int fd, bool multishot)
 {
     io_uring_prep_recv(sqe, fd, NULL, 0, 0);
     /* Poll first: with an empty ring a receive on an idle socket would fail at once, again and
      * again; this way it fails only when there are bytes. */
-    sqe->ioprio = IORING_RECV_MULTISHOT | IORING_RECVSEND_POLL_FIRST;
+    sqe->ioprio = IORING_RECVSEND_POLL_FIRST;
+    if (multishot)
+        sqe->ioprio |= IORING_RECV_MULTISHOT;
     sqe->flags |= IOSQE_BUFFER_SELECT;
     sqe->buf_group = BUFFER_GROUP;
 }

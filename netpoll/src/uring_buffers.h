@@ -11,6 +11,7 @@
 #include <liburing.h>
 #include <linkbuffer/block.h>
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -35,7 +36,7 @@ void np_uring_buffers_give_back(struct np_uring_buffers *buffers, uint16_t id);
 /* Tries to fill the entries that are missing. */
 void np_uring_buffers_refill(struct np_uring_buffers *buffers);
 
-/* A receive that stays armed and takes its memory from the ring of buffers. */
-void np_uring_prep_receive(struct io_uring_sqe *sqe, int fd);
+/* A receive that takes its memory from the ring of buffers; multishot: it stays armed. */
+void np_uring_prep_receive(struct io_uring_sqe *sqe, int fd, bool multishot);
 
 #endif

@@ -93,7 +93,7 @@ static int check_buffers(struct probe *probe)
 
 static void arm(struct probe *probe)
 {
-    np_uring_prep_receive(io_uring_get_sqe(&probe->ring), probe->sockets[0]);
+    np_uring_prep_receive(io_uring_get_sqe(&probe->ring), probe->sockets[0], true);
 }
 
 static int send_byte(struct probe *probe)
