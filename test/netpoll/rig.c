@@ -105,6 +105,47 @@ void rig_round_trip(const struct rig *rig)
     client_close(fd);
 }
 
+void grab_conn(struct netpoll_conn *conn, void *arg)
+{
+    struct grab *grab = arg;
+    netpoll_conn_retain(conn);
+    grab->conn = conn;
+    event_add(&grab->connects);
+}
+
+struct turn_call {
+    void (*fn)(struct netpoll_conn *conn, void *arg);
+    void *arg;
+    struct event done;
+};
+
+static void make_turn_call(struct netpoll_conn *conn, void *arg)
+{
+    struct turn_call *call = arg;
+    call->fn(conn, call->arg);
+    event_add(&call->done);
+}
+
+void run_in_turn(struct netpoll_conn *conn, void (*fn)(struct netpoll_conn *conn, void *arg),
+                 void *arg)
+{
+    struct turn_call call = {.fn = fn, .arg = arg, .done = EVENT_INIT};
+    CHECK(netpoll_conn_post(conn, make_turn_call, &call) == 0);
+    event_wait(&call.done, 1);
+}
+
+static void read_stats(struct netpoll_conn *conn, void *arg)
+{
+    netpoll_conn_stats_read(conn, arg);
+}
+
+struct netpoll_conn_stats conn_stats(struct netpoll_conn *conn)
+{
+    struct netpoll_conn_stats stats;
+    run_in_turn(conn, read_stats, &stats);
+    return stats;
+}
+
 void echo_copy(struct netpoll_conn *conn, void *arg)
 {
     const void *data;

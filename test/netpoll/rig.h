@@ -51,6 +51,25 @@ uint32_t rig_logs(struct rig *rig);
 /* An echo on a connection of its own: what came before it has been looked at by its poller. */
 void rig_round_trip(const struct rig *rig);
 
+/* A connection that the test holds on to; first member of what the options' arg points to. */
+struct grab {
+    struct event connects;
+    struct netpoll_conn *conn; /* the one that came last; retained */
+};
+
+#define GRAB_INIT              \
+    {                          \
+        .connects = EVENT_INIT \
+    }
+
+/* on_connect: retains the connection and tells. */
+void grab_conn(struct netpoll_conn *conn, void *arg);
+/* Runs fn(conn, arg) in a turn and waits for its end. Not a thread of the runtime. */
+void run_in_turn(struct netpoll_conn *conn, void (*fn)(struct netpoll_conn *conn, void *arg),
+                 void *arg);
+/* Figures of a connection, read in a turn. */
+struct netpoll_conn_stats conn_stats(struct netpoll_conn *conn);
+
 /* Memory that callers of mcache own now. */
 size_t live_bytes(void);
 

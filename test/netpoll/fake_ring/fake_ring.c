@@ -6,6 +6,7 @@
 #include <criterion/criterion.h>
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define SQ_MAX      256U
@@ -143,7 +144,7 @@ static void take_operation(const struct io_uring_sqe *sqe)
 {
     cr_assert_lt(fake.op_count, OPS_MAX);
     if (sqe->opcode == IORING_OP_RECV) {
-        cr_assert_eq(sqe->ioprio, IORING_RECV_MULTISHOT | IORING_RECVSEND_POLL_FIRST);
+        cr_assert_neq(sqe->ioprio & IORING_RECVSEND_POLL_FIRST, 0);
         cr_assert_neq(sqe->flags & IOSQE_BUFFER_SELECT, 0);
         cr_assert_eq(sqe->len, 0);
     }
@@ -259,10 +260,18 @@ static void post(uint64_t user_data, int res, unsigned flags)
     show_flags();
 }
 
+static bool is_multishot(const struct io_uring_sqe *sqe)
+{
+    return (sqe->opcode == IORING_OP_RECV && (sqe->ioprio & IORING_RECV_MULTISHOT) != 0) ||
+           (sqe->opcode == IORING_OP_ACCEPT && (sqe->ioprio & IORING_ACCEPT_MULTISHOT) != 0) ||
+           (sqe->opcode == IORING_OP_POLL_ADD && (sqe->len & IORING_POLL_ADD_MULTI) != 0);
+}
+
 void fake_ring_complete(struct fake_op *op, int res, unsigned flags)
 {
     cr_assert_not_null(op);
     cr_assert_not(op->has_ended);
+    cr_assert((flags & IORING_CQE_F_MORE) == 0 || is_multishot(&op->sqe));
     op->has_ended = (flags & IORING_CQE_F_MORE) == 0;
     post(op->sqe.user_data, res, flags);
 }
@@ -351,6 +360,12 @@ void fake_ring_refuse_entries(uint32_t submissions)
 {
     fake.refusals = submissions;
     fake.ring->sq.ring_entries = submissions > 0 ? 0 : SQ_MAX;
+}
+
+void fake_ring_leave_entries(unsigned count)
+{
+    fake.refusals = FAKE_RING_FOR_EVER;
+    fake.ring->sq.ring_entries = fake.ring->sq.sqe_tail - fake.sq_head + count;
 }
 
 void fake_ring_limit_completions(unsigned count)

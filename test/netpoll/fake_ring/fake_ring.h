@@ -55,6 +55,9 @@ bool fake_ring_has_all_buffers(void);
 
 /* No entry of the submission queue can be had until this many submissions have been made. */
 void fake_ring_refuse_entries(uint32_t submissions);
+/* No more than this many entries can be had, and no submission succeeds, until entries are refused
+ * 0 times. */
+void fake_ring_leave_entries(unsigned count);
 /* Room in the completion queue; what does not fit waits in order, as with IORING_FEAT_NODROP. */
 void fake_ring_limit_completions(unsigned count);
 /* The next wait does nothing but return this. */

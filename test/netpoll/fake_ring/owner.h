@@ -1,0 +1,82 @@
+/*
+ * A poller without a thread, on the fake ring, and owners of descriptors that write down what the
+ * backend tells them. The descriptors are numbers only: no system call reaches them.
+ *
+ * What the contract of struct np_fd_ops forbids fails the test at once: input or output after
+ * closed() or after the end of input, closed() twice or with an operation in flight.
+ */
+#ifndef OWNER_H
+#define OWNER_H
+
+#include "fake_alloc.h"
+#include "fake_ring.h"
+
+#include "backend.h"
+#include "poller.h"
+
+#include <linkbuffer/block.h>
+
+#define OWNER_INPUT_MAX 1024U
+#define OWNER_KEPT_MAX  128U
+
+struct owner;
+
+/* Called after an event has been written down. */
+typedef void owner_react_fn(struct owner *owner);
+
+struct owner {
+    struct np_fd fd; /* first: the backend's view */
+
+    char input[OWNER_INPUT_MAX]; /* what came, in order, as a string */
+    size_t input_len;
+    owner_react_fn *on_input;
+    bool keeps_blocks; /* retains every block that bytes came in */
+    struct linkbuffer_block *kept[OWNER_KEPT_MAX];
+    size_t kept_count;
+
+    unsigned end_count; /* results that end a stream, or errors of a listener */
+    int64_t end;        /* the last of them */
+    owner_react_fn *on_end;
+    unsigned accept_count; /* results >= 0 of a listener; of a poll: events */
+    int64_t accepted;      /* the last of them */
+
+    const char *output; /* what is left to send */
+    unsigned output_count;
+    int64_t output_result; /* of the last send */
+    owner_react_fn *on_output;
+    owner_react_fn *on_output_empty; /* lend_output() has nothing to give */
+
+    unsigned closed_count;
+};
+
+extern struct np_poller poller;
+
+/* Fixtures: open checks nothing, close checks that nothing is left: no operation in flight, every
+ * buffer in the ring once, no memory. */
+void rig_open(void);
+void rig_close(void);
+
+void owner_open(struct owner *owner, enum np_fd_kind kind, int fd);
+/* The same, with input wanted and the receive, accept or poll in flight. */
+void owner_open_armed(struct owner *owner, enum np_fd_kind kind, int fd);
+void owner_want_input(struct owner *owner, bool wanted);
+/* Starts to send this text; it is the caller's until it has been sent. */
+int owner_start_output(struct owner *owner, const char *text);
+void owner_drop_kept(struct owner *owner);
+void owner_remove(struct owner *owner);
+/* Removes, lets every cancellation succeed and waits for closed(). */
+void owner_close(struct owner *owner);
+
+/* One wait of the poller, which would sleep for ever if it may. */
+void wait_once(void);
+/* Waits until every completion that was posted has been told. */
+void wait_all(void);
+/* Lets every cancellation that is asked for succeed, and waits for what follows. */
+void wait_for_cancellations(void);
+
+/* The live operation of an owner; NULL: none. */
+struct fake_op *receive_of(const struct owner *owner);
+struct fake_op *hangup_of(const struct owner *owner);
+struct fake_op *send_of(const struct owner *owner);
+
+#endif
