@@ -175,7 +175,7 @@ static void finish_if_idle(struct uring_state *state, struct np_fd *fd)
 static void stream_input(struct uring_state *state, struct np_fd *fd,
                          const struct io_uring_cqe *cqe)
 {
-    bool is_open = (fd->flags & NP_FD_REMOVED) == 0;
+    bool is_open = (fd->flags & (NP_FD_REMOVED | NP_FD_INPUT_ENDED)) == 0;
     if ((cqe->flags & IORING_CQE_F_BUFFER) != 0) {
         uint16_t id = (uint16_t)(cqe->flags >> IORING_CQE_BUFFER_SHIFT);
         struct linkbuffer_block *block = state->buffers.blocks[id];
@@ -189,7 +189,7 @@ static void stream_input(struct uring_state *state, struct np_fd *fd,
     if (cqe->res == -ENOBUFS || cqe->res == -ECANCELED || cqe->res == -EINTR || cqe->res == -EAGAIN)
         return;
     fd->flags &= (uint16_t)~NP_FD_INPUT_WANTED;
-    fd->flags |= NP_FD_HUNG_UP;
+    fd->flags |= NP_FD_HUNG_UP | NP_FD_INPUT_ENDED;
     fd->ops->input_done(fd, cqe->res);
 }
 
@@ -218,7 +218,8 @@ static void hangup_completed(struct np_fd *fd, int res)
     socklen_t len = sizeof error;
     fd->flags &= (uint16_t)~NP_FD_HANGUP_ARMED;
     fd->in_flight--;
-    if ((fd->flags & NP_FD_REMOVED) != 0 || res < 0)
+    /* The receive may have told the end before, and is not to tell it after. */
+    if ((fd->flags & (NP_FD_REMOVED | NP_FD_INPUT_ENDED)) != 0 || res < 0)
         return;
     /* The kernel adds RDHUP to what is polled for: the peer's end, which is read in its time. */
     fd->flags |= NP_FD_HUNG_UP;
@@ -226,6 +227,7 @@ static void hangup_completed(struct np_fd *fd, int res)
         return;
     if (getsockopt(fd->fd, SOL_SOCKET, SO_ERROR, &error, &len) != 0 || error == 0)
         error = ECONNRESET;
+    fd->flags |= NP_FD_INPUT_ENDED;
     fd->ops->input_done(fd, -error);
 }
 
