@@ -118,6 +118,21 @@ static bool arm_hangup(struct uring_state *state, struct np_fd *fd)
     return true;
 }
 
+/* What fd->operation says is to be sent. */
+static bool arm_output(struct uring_state *state, struct np_fd *fd)
+{
+    struct send_operation *send = fd->operation;
+    struct io_uring_sqe *sqe = next_sqe(state);
+    if (sqe == NULL)
+        return false;
+    io_uring_prep_sendmsg(sqe, fd->fd, &send->message, MSG_NOSIGNAL | MSG_WAITALL);
+    sqe->ioprio = IORING_RECVSEND_POLL_FIRST;
+    io_uring_sqe_set_data64(sqe, tag(state, fd, OP_OUTPUT));
+    fd->flags |= NP_FD_OUTPUT_ARMED;
+    fd->in_flight++;
+    return true;
+}
+
 /* By user_data: a descriptor number would name whatever has it when the kernel looks. */
 static bool cancel(struct uring_state *state, struct np_fd *fd, enum operation op)
 {
@@ -136,6 +151,9 @@ static bool reconcile(struct uring_state *state, struct np_fd *fd)
     bool is_wanted = (fd->flags & NP_FD_INPUT_WANTED) != 0;
     bool is_armed = (fd->flags & NP_FD_INPUT_ARMED) != 0;
     bool is_canceled = (fd->flags & NP_FD_INPUT_CANCELED) != 0;
+    unsigned output = fd->flags & (NP_FD_OUTPUT_WANTED | NP_FD_OUTPUT_ARMED);
+    if (output == NP_FD_OUTPUT_WANTED && !arm_output(state, fd))
+        return false;
     if (is_wanted && !is_armed)
         return arm_input(state, fd);
     if (!is_wanted && is_armed && !is_canceled) {
@@ -244,43 +262,45 @@ static size_t limit_bytes(struct iovec *iov, int *n)
     return bytes;
 }
 
-/* One send at a time: two in flight could overtake each other. */
-static int submit_output(struct uring_state *state, struct np_fd *fd)
+/* One send at a time: two in flight could overtake each other. What is lent stays as it is until
+ * the send is done, so a send that found no room in the queue is queued later as it stands. */
+static void submit_output(struct uring_state *state, struct np_fd *fd)
 {
     struct send_operation *send = fd->operation;
+    /* The owner may start output anew, or remove fd, when it has nothing to lend. */
+    fd->operation = NULL;
     int n = fd->ops->lend_output(fd, send->iov, IOV_COUNT);
     if (n == 0) {
         mcache_free(send);
-        fd->operation = NULL;
-        fd->flags &= (uint16_t)~NP_FD_OUTPUT_WANTED;
-        return 0;
+        if (fd->operation == NULL)
+            fd->flags &= (uint16_t)~NP_FD_OUTPUT_WANTED;
+        return;
     }
-    struct io_uring_sqe *sqe = next_sqe(state);
-    if (sqe == NULL)
-        return -EBUSY;
     (void)limit_bytes(send->iov, &n);
     send->message = (struct msghdr){.msg_iov = send->iov, .msg_iovlen = (size_t)n};
-    io_uring_prep_sendmsg(sqe, fd->fd, &send->message, MSG_NOSIGNAL | MSG_WAITALL);
-    sqe->ioprio = IORING_RECVSEND_POLL_FIRST;
-    io_uring_sqe_set_data64(sqe, tag(state, fd, OP_OUTPUT));
-    fd->in_flight++;
-    return 0;
+    fd->operation = send;
+    if (!arm_output(state, fd))
+        list_review(state, fd);
+}
+
+static void end_output(struct np_fd *fd)
+{
+    mcache_free(fd->operation);
+    fd->operation = NULL;
+    fd->flags &= (uint16_t)~NP_FD_OUTPUT_WANTED;
 }
 
 static void output_completed(struct uring_state *state, struct np_fd *fd, int res)
 {
+    bool is_passing = res == -EAGAIN || res == -EINTR;
+    fd->flags &= (uint16_t)~NP_FD_OUTPUT_ARMED;
     fd->in_flight--;
-    if ((fd->flags & NP_FD_REMOVED) == 0 && res != -EAGAIN && res != -EINTR)
+    if ((fd->flags & NP_FD_REMOVED) == 0 && !is_passing)
         fd->ops->output_done(fd, res);
-    bool go_on = (fd->flags & NP_FD_REMOVED) == 0 && (res >= 0 || res == -EAGAIN || res == -EINTR);
-    int status = go_on ? submit_output(state, fd) : -ECANCELED;
-    if (status == 0)
-        return;
-    if (go_on)
-        fd->ops->output_done(fd, status);
-    mcache_free(fd->operation);
-    fd->operation = NULL;
-    fd->flags &= (uint16_t)~NP_FD_OUTPUT_WANTED;
+    if ((fd->flags & NP_FD_REMOVED) == 0 && (res >= 0 || is_passing))
+        submit_output(state, fd);
+    else
+        end_output(fd);
 }
 
 static void complete(struct uring_state *state, const struct io_uring_cqe *cqe)
@@ -364,13 +384,8 @@ static int uring_start_output(struct np_poller *poller, struct np_fd *fd)
     if (fd->operation == NULL)
         return -ENOMEM;
     fd->flags |= NP_FD_OUTPUT_WANTED;
-    int status = submit_output(poller->backend_state, fd);
-    if (status != 0) {
-        mcache_free(fd->operation);
-        fd->operation = NULL;
-        fd->flags &= (uint16_t)~NP_FD_OUTPUT_WANTED;
-    }
-    return status;
+    submit_output(poller->backend_state, fd);
+    return 0;
 }
 
 static void uring_remove(struct np_poller *poller, struct np_fd *fd)
@@ -387,8 +402,10 @@ static void uring_remove(struct np_poller *poller, struct np_fd *fd)
         (void)cancel(state, fd, OP_INPUT);
     if ((fd->flags & NP_FD_HANGUP_ARMED) != 0)
         (void)cancel(state, fd, OP_HANGUP);
-    if ((fd->flags & NP_FD_OUTPUT_WANTED) != 0)
+    if ((fd->flags & NP_FD_OUTPUT_ARMED) != 0)
         (void)cancel(state, fd, OP_OUTPUT);
+    else
+        end_output(fd);
     fd->flags |= NP_FD_REMOVED;
     finish_if_idle(state, fd);
 }
