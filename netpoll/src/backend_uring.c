@@ -31,7 +31,17 @@ enum operation {
     OP_INPUT = 1,
     OP_HANGUP,
     OP_OUTPUT,
-    OP_CANCEL
+    OP_CANCEL = 0x80 /* with the operation that is to end */
+};
+
+/* The flags that say how an operation stands. */
+static const struct {
+    uint16_t armed;
+    uint16_t canceled;
+} marks[] = {
+    [OP_INPUT] = {NP_FD_INPUT_ARMED, NP_FD_INPUT_CANCELED},
+    [OP_HANGUP] = {NP_FD_HANGUP_ARMED, NP_FD_HANGUP_CANCELED},
+    [OP_OUTPUT] = {NP_FD_OUTPUT_ARMED, NP_FD_OUTPUT_CANCELED},
 };
 
 #define OP_SHIFT 56U
@@ -61,14 +71,14 @@ static struct io_uring_sqe *next_sqe(struct uring_state *state)
     return sqe;
 }
 
-static uint64_t tag(const struct uring_state *state, const struct np_fd *fd, enum operation op)
+static uint64_t tag(const struct uring_state *state, const struct np_fd *fd, unsigned op)
 {
     return (uint64_t)op << OP_SHIFT | np_fd_table_key(&state->poller->fds, fd);
 }
 
 static void list_review(struct uring_state *state, struct np_fd *fd)
 {
-    if ((fd->flags & (NP_FD_LISTED | NP_FD_REMOVED)) != 0)
+    if ((fd->flags & (NP_FD_LISTED | NP_FD_WATCHED)) != NP_FD_WATCHED)
         return;
     fd->flags |= NP_FD_LISTED;
     fd->next = state->review;
@@ -86,6 +96,23 @@ static void unlist_review(struct uring_state *state, struct np_fd *fd)
     fd->flags &= (uint16_t)~NP_FD_LISTED;
 }
 
+/* The operation is the kernel's from the next submission on. */
+static bool begin(const struct uring_state *state, struct np_fd *fd, struct io_uring_sqe *sqe,
+                  enum operation op)
+{
+    io_uring_sqe_set_data64(sqe, tag(state, fd, op));
+    fd->flags |= marks[op].armed;
+    fd->in_flight++;
+    return true;
+}
+
+/* The kernel has said its last word about the operation. */
+static void end(struct np_fd *fd, enum operation op)
+{
+    fd->flags &= (uint16_t) ~(marks[op].armed | marks[op].canceled);
+    fd->in_flight--;
+}
+
 static bool arm_input(struct uring_state *state, struct np_fd *fd)
 {
     struct io_uring_sqe *sqe = next_sqe(state);
@@ -99,10 +126,7 @@ static bool arm_input(struct uring_state *state, struct np_fd *fd)
         io_uring_prep_multishot_accept(sqe, fd->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
     else
         io_uring_prep_poll_multishot(sqe, fd->fd, POLLIN);
-    io_uring_sqe_set_data64(sqe, tag(state, fd, OP_INPUT));
-    fd->flags |= NP_FD_INPUT_ARMED;
-    fd->in_flight++;
-    return true;
+    return begin(state, fd, sqe, OP_INPUT);
 }
 
 /* A connection that does not receive must still learn that it was reset. */
@@ -112,10 +136,7 @@ static bool arm_hangup(struct uring_state *state, struct np_fd *fd)
     if (sqe == NULL)
         return false;
     io_uring_prep_poll_add(sqe, fd->fd, 0);
-    io_uring_sqe_set_data64(sqe, tag(state, fd, OP_HANGUP));
-    fd->flags |= NP_FD_HANGUP_ARMED;
-    fd->in_flight++;
-    return true;
+    return begin(state, fd, sqe, OP_HANGUP);
 }
 
 /* What fd->operation says is to be sent. */
@@ -127,44 +148,46 @@ static bool arm_output(struct uring_state *state, struct np_fd *fd)
         return false;
     io_uring_prep_sendmsg(sqe, fd->fd, &send->message, MSG_NOSIGNAL | MSG_WAITALL);
     sqe->ioprio = IORING_RECVSEND_POLL_FIRST;
-    io_uring_sqe_set_data64(sqe, tag(state, fd, OP_OUTPUT));
-    fd->flags |= NP_FD_OUTPUT_ARMED;
-    fd->in_flight++;
-    return true;
+    return begin(state, fd, sqe, OP_OUTPUT);
 }
 
-/* By user_data: a descriptor number would name whatever has it when the kernel looks. */
+/* True: it has been asked for, or there is nothing to cancel. By user_data: a descriptor number
+ * would name whatever has it when the kernel looks. */
 static bool cancel(struct uring_state *state, struct np_fd *fd, enum operation op)
 {
+    if ((fd->flags & (marks[op].armed | marks[op].canceled)) != marks[op].armed)
+        return true;
     struct io_uring_sqe *sqe = next_sqe(state);
     if (sqe == NULL)
         return false;
     io_uring_prep_cancel64(sqe, tag(state, fd, op), 0);
-    io_uring_sqe_set_data64(sqe, tag(state, fd, OP_CANCEL));
+    io_uring_sqe_set_data64(sqe, tag(state, fd, OP_CANCEL | op));
+    fd->flags |= marks[op].canceled;
     fd->in_flight++;
     return true;
+}
+
+static bool cancel_all(struct uring_state *state, struct np_fd *fd)
+{
+    return cancel(state, fd, OP_INPUT) && cancel(state, fd, OP_HANGUP) &&
+           cancel(state, fd, OP_OUTPUT);
 }
 
 /* Brings what is armed closer to what is wanted; false: the queue was full. */
 static bool reconcile(struct uring_state *state, struct np_fd *fd)
 {
-    bool is_wanted = (fd->flags & NP_FD_INPUT_WANTED) != 0;
-    bool is_armed = (fd->flags & NP_FD_INPUT_ARMED) != 0;
-    bool is_canceled = (fd->flags & NP_FD_INPUT_CANCELED) != 0;
+    if ((fd->flags & NP_FD_REMOVED) != 0)
+        return cancel_all(state, fd);
     unsigned output = fd->flags & (NP_FD_OUTPUT_WANTED | NP_FD_OUTPUT_ARMED);
     if (output == NP_FD_OUTPUT_WANTED && !arm_output(state, fd))
         return false;
-    if (is_wanted && !is_armed)
-        return arm_input(state, fd);
-    if (!is_wanted && is_armed && !is_canceled) {
-        if (!cancel(state, fd, OP_INPUT))
-            return false;
-        fd->flags |= NP_FD_INPUT_CANCELED;
-    }
-    if (!is_wanted && fd->kind == NP_FD_STREAM &&
-        (fd->flags & (NP_FD_HANGUP_ARMED | NP_FD_HUNG_UP)) == 0)
-        return arm_hangup(state, fd);
-    return true;
+    if ((fd->flags & NP_FD_INPUT_WANTED) != 0)
+        return (fd->flags & NP_FD_INPUT_ARMED) != 0 || arm_input(state, fd);
+    if (!cancel(state, fd, OP_INPUT))
+        return false;
+    if (fd->kind != NP_FD_STREAM || (fd->flags & (NP_FD_HANGUP_ARMED | NP_FD_HUNG_UP)) != 0)
+        return true;
+    return arm_hangup(state, fd);
 }
 
 /* Once a round, when all is known: an end that came meanwhile needs no operation. */
@@ -184,6 +207,7 @@ static void finish_if_idle(struct uring_state *state, struct np_fd *fd)
     unsigned leaving = fd->flags & (NP_FD_REMOVED | NP_FD_WATCHED);
     if (leaving != (NP_FD_REMOVED | NP_FD_WATCHED) || fd->in_flight > 0)
         return;
+    unlist_review(state, fd);
     fd->flags &= (uint16_t)~NP_FD_WATCHED;
     np_fd_table_remove(&state->poller->fds, fd);
     fd->next = state->removed;
@@ -215,8 +239,7 @@ static void input_completed(struct uring_state *state, struct np_fd *fd,
                             const struct io_uring_cqe *cqe)
 {
     if ((cqe->flags & IORING_CQE_F_MORE) == 0) {
-        fd->flags &= (uint16_t) ~(NP_FD_INPUT_ARMED | NP_FD_INPUT_CANCELED);
-        fd->in_flight--;
+        end(fd, OP_INPUT);
         list_review(state, fd);
     }
     if (fd->kind == NP_FD_STREAM) {
@@ -234,8 +257,7 @@ static void hangup_completed(struct np_fd *fd, int res)
 {
     int error = 0;
     socklen_t len = sizeof error;
-    fd->flags &= (uint16_t)~NP_FD_HANGUP_ARMED;
-    fd->in_flight--;
+    end(fd, OP_HANGUP);
     /* The receive may have told the end before, and is not to tell it after. */
     if ((fd->flags & (NP_FD_REMOVED | NP_FD_INPUT_ENDED)) != 0 || res < 0)
         return;
@@ -293,14 +315,23 @@ static void end_output(struct np_fd *fd)
 static void output_completed(struct uring_state *state, struct np_fd *fd, int res)
 {
     bool is_passing = res == -EAGAIN || res == -EINTR;
-    fd->flags &= (uint16_t)~NP_FD_OUTPUT_ARMED;
-    fd->in_flight--;
+    end(fd, OP_OUTPUT);
     if ((fd->flags & NP_FD_REMOVED) == 0 && !is_passing)
         fd->ops->output_done(fd, res);
     if ((fd->flags & NP_FD_REMOVED) == 0 && (res >= 0 || is_passing))
         submit_output(state, fd);
     else
         end_output(fd);
+}
+
+/* A cancellation that missed an operation on its way is asked for again while it stands. */
+static void cancel_completed(struct uring_state *state, struct np_fd *fd, unsigned op, int res)
+{
+    fd->in_flight--;
+    if (res != -ENOENT && res != -EALREADY)
+        return;
+    fd->flags &= (uint16_t)~marks[op].canceled;
+    list_review(state, fd);
 }
 
 static void complete(struct uring_state *state, const struct io_uring_cqe *cqe)
@@ -313,7 +344,8 @@ static void complete(struct uring_state *state, const struct io_uring_cqe *cqe)
                                        (uint16_t)(cqe->flags >> IORING_CQE_BUFFER_SHIFT));
         return;
     }
-    switch ((enum operation)(cqe->user_data >> OP_SHIFT)) {
+    unsigned op = (unsigned)(cqe->user_data >> OP_SHIFT);
+    switch (op) {
     case OP_INPUT:
         input_completed(state, fd, cqe);
         break;
@@ -323,8 +355,8 @@ static void complete(struct uring_state *state, const struct io_uring_cqe *cqe)
     case OP_OUTPUT:
         output_completed(state, fd, cqe->res);
         break;
-    case OP_CANCEL:
-        fd->in_flight--;
+    default:
+        cancel_completed(state, fd, op & ~(unsigned)OP_CANCEL, cqe->res);
         break;
     }
     finish_if_idle(state, fd);
@@ -391,22 +423,16 @@ static int uring_start_output(struct np_poller *poller, struct np_fd *fd)
 static void uring_remove(struct np_poller *poller, struct np_fd *fd)
 {
     struct uring_state *state = poller->backend_state;
-    unlist_review(state, fd);
     if ((fd->flags & NP_FD_WATCHED) == 0) {
         fd->next = state->removed;
         state->removed = fd;
         return;
     }
-    /* An operation that cannot be canceled for want of room ends with shutdown(2) all the same. */
-    if ((fd->flags & (NP_FD_INPUT_ARMED | NP_FD_INPUT_CANCELED)) == NP_FD_INPUT_ARMED)
-        (void)cancel(state, fd, OP_INPUT);
-    if ((fd->flags & NP_FD_HANGUP_ARMED) != 0)
-        (void)cancel(state, fd, OP_HANGUP);
-    if ((fd->flags & NP_FD_OUTPUT_ARMED) != 0)
-        (void)cancel(state, fd, OP_OUTPUT);
-    else
-        end_output(fd);
     fd->flags |= NP_FD_REMOVED;
+    if ((fd->flags & NP_FD_OUTPUT_ARMED) == 0)
+        end_output(fd);
+    if (!cancel_all(state, fd))
+        list_review(state, fd);
     finish_if_idle(state, fd);
 }
 

@@ -51,6 +51,8 @@ enum np_fd_flags {
     NP_FD_HANGUP_ARMED = 1 << 10,  /* io_uring: a poll for hang-up is in flight */
     NP_FD_INPUT_ENDED = 1 << 11,   /* io_uring: the owner has been told the end of input */
     NP_FD_OUTPUT_ARMED = 1 << 12,  /* io_uring: a send is in flight */
+    NP_FD_HANGUP_CANCELED = 1 << 13,
+    NP_FD_OUTPUT_CANCELED = 1 << 14,
 };
 
 struct np_fd {
