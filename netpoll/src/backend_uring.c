@@ -115,6 +115,9 @@ static void end(struct np_fd *fd, enum operation op)
 
 static bool arm_input(struct uring_state *state, struct np_fd *fd)
 {
+    /* With bytes waiting it would end at once, again and again. */
+    if (fd->kind == NP_FD_STREAM && np_uring_buffers_is_exhausted(&state->buffers))
+        return false;
     struct io_uring_sqe *sqe = next_sqe(state);
     if (sqe == NULL)
         return false;
@@ -173,7 +176,7 @@ static bool cancel_all(struct uring_state *state, struct np_fd *fd)
            cancel(state, fd, OP_OUTPUT);
 }
 
-/* Brings what is armed closer to what is wanted; false: the queue was full. */
+/* Brings what is armed closer to what is wanted; false: it has to be tried again. */
 static bool reconcile(struct uring_state *state, struct np_fd *fd)
 {
     if ((fd->flags & NP_FD_REMOVED) != 0)
@@ -193,13 +196,17 @@ static bool reconcile(struct uring_state *state, struct np_fd *fd)
 /* Once a round, when all is known: an end that came meanwhile needs no operation. */
 static bool run_review(struct uring_state *state)
 {
-    while (state->review != NULL) {
-        struct np_fd *fd = state->review;
-        if (!reconcile(state, fd))
-            return false;
-        unlist_review(state, fd);
+    struct np_fd **link = &state->review;
+    while (*link != NULL) {
+        struct np_fd *fd = *link;
+        if (!reconcile(state, fd)) {
+            link = &fd->next;
+            continue;
+        }
+        *link = fd->next;
+        fd->flags &= (uint16_t)~NP_FD_LISTED;
     }
-    return true;
+    return state->review == NULL;
 }
 
 static void finish_if_idle(struct uring_state *state, struct np_fd *fd)

@@ -105,6 +105,11 @@ void np_uring_buffers_refill(struct np_uring_buffers *buffers)
     }
 }
 
+bool np_uring_buffers_is_exhausted(const struct np_uring_buffers *buffers)
+{
+    return buffers->missing == buffers->count;
+}
+
 void np_uring_prep_receive(struct io_uring_sqe *sqe, int fd, bool multishot)
 {
     io_uring_prep_recv(sqe, fd, NULL, 0, 0);

@@ -36,6 +36,9 @@ void np_uring_buffers_give_back(struct np_uring_buffers *buffers, uint16_t id);
 /* Tries to fill the entries that are missing. */
 void np_uring_buffers_refill(struct np_uring_buffers *buffers);
 
+/* The kernel has no block to receive into, and will not have one before a refill. */
+bool np_uring_buffers_is_exhausted(const struct np_uring_buffers *buffers);
+
 /* A receive that takes its memory from the ring of buffers; multishot: it stays armed. */
 void np_uring_prep_receive(struct io_uring_sqe *sqe, int fd, bool multishot);
 
