@@ -5,7 +5,7 @@
 #include "fd.h"
 #include "poller.h"
 #include "socket.h"
-#include "uring_buffers.h"
+#include "uring_operation.h"
 #include "uring_probe.h"
 
 #include <mcache/mcache.h>
@@ -22,61 +22,10 @@
 #define BATCH 64U
 /* What one send operation takes: it occupies the connection until the kernel has all of it. */
 #define SEND_BYTES ((size_t)256 * 1024)
-#define IOV_COUNT  64
 /* When an operation could not be queued or no block could be had: until the next try. */
 #define RETRY_NS INT64_C(10000000)
 
-/* What a completion belongs to: the upper byte of user_data; below it the key of the descriptor. */
-enum operation {
-    OP_INPUT = 1,
-    OP_HANGUP,
-    OP_OUTPUT,
-    OP_CANCEL = 0x80 /* with the operation that is to end */
-};
-
-/* The flags that say how an operation stands. */
-static const struct {
-    uint16_t armed;
-    uint16_t canceled;
-} marks[] = {
-    [OP_INPUT] = {NP_FD_INPUT_ARMED, NP_FD_INPUT_CANCELED},
-    [OP_HANGUP] = {NP_FD_HANGUP_ARMED, NP_FD_HANGUP_CANCELED},
-    [OP_OUTPUT] = {NP_FD_OUTPUT_ARMED, NP_FD_OUTPUT_CANCELED},
-};
-
-#define OP_SHIFT 56U
-#define KEY_MASK ((UINT64_C(1) << OP_SHIFT) - 1)
-
-/* Memory of a send in flight. */
-struct send_operation {
-    struct msghdr message;
-    struct iovec iov[IOV_COUNT];
-};
-
-struct uring_state {
-    struct io_uring ring;
-    struct np_uring_buffers buffers;
-    struct np_poller *poller;
-    struct np_fd *review;  /* what is armed may differ from what is wanted */
-    struct np_fd *removed; /* nothing is in flight: closed() is due at the end of the round */
-};
-
-static struct io_uring_sqe *next_sqe(struct uring_state *state)
-{
-    struct io_uring_sqe *sqe = io_uring_get_sqe(&state->ring);
-    if (sqe == NULL) {
-        (void)io_uring_submit(&state->ring);
-        sqe = io_uring_get_sqe(&state->ring);
-    }
-    return sqe;
-}
-
-static uint64_t tag(const struct uring_state *state, const struct np_fd *fd, unsigned op)
-{
-    return (uint64_t)op << OP_SHIFT | np_fd_table_key(&state->poller->fds, fd);
-}
-
-static void list_review(struct uring_state *state, struct np_fd *fd)
+static void list_review(struct np_uring *state, struct np_fd *fd)
 {
     if ((fd->flags & (NP_FD_LISTED | NP_FD_WATCHED)) != NP_FD_WATCHED)
         return;
@@ -85,7 +34,7 @@ static void list_review(struct uring_state *state, struct np_fd *fd)
     state->review = fd;
 }
 
-static void unlist_review(struct uring_state *state, struct np_fd *fd)
+static void unlist_review(struct np_uring *state, struct np_fd *fd)
 {
     if ((fd->flags & NP_FD_LISTED) == 0)
         return;
@@ -96,110 +45,13 @@ static void unlist_review(struct uring_state *state, struct np_fd *fd)
     fd->flags &= (uint16_t)~NP_FD_LISTED;
 }
 
-/* The operation is the kernel's from the next submission on. */
-static bool begin(const struct uring_state *state, struct np_fd *fd, struct io_uring_sqe *sqe,
-                  enum operation op)
-{
-    io_uring_sqe_set_data64(sqe, tag(state, fd, op));
-    fd->flags |= marks[op].armed;
-    fd->in_flight++;
-    return true;
-}
-
-/* The kernel has said its last word about the operation. */
-static void end(struct np_fd *fd, enum operation op)
-{
-    fd->flags &= (uint16_t) ~(marks[op].armed | marks[op].canceled);
-    fd->in_flight--;
-}
-
-static bool arm_input(struct uring_state *state, struct np_fd *fd)
-{
-    /* With bytes waiting it would end at once, again and again. */
-    if (fd->kind == NP_FD_STREAM && np_uring_buffers_is_exhausted(&state->buffers))
-        return false;
-    struct io_uring_sqe *sqe = next_sqe(state);
-    if (sqe == NULL)
-        return false;
-    if (fd->kind == NP_FD_STREAM)
-        /* Linux 6.18 loses the end of a unix stream that comes with its last bytes when the
-         * receive stays armed: it asks how many bytes are left, and the end is none. */
-        np_uring_prep_receive(sqe, fd->fd, (fd->flags & NP_FD_UNIX) == 0);
-    else if (fd->kind == NP_FD_ACCEPT)
-        io_uring_prep_multishot_accept(sqe, fd->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-    else
-        io_uring_prep_poll_multishot(sqe, fd->fd, POLLIN);
-    return begin(state, fd, sqe, OP_INPUT);
-}
-
-/* A connection that does not receive must still learn that it was reset. */
-static bool arm_hangup(struct uring_state *state, struct np_fd *fd)
-{
-    struct io_uring_sqe *sqe = next_sqe(state);
-    if (sqe == NULL)
-        return false;
-    io_uring_prep_poll_add(sqe, fd->fd, 0);
-    return begin(state, fd, sqe, OP_HANGUP);
-}
-
-/* What fd->operation says is to be sent. */
-static bool arm_output(struct uring_state *state, struct np_fd *fd)
-{
-    struct send_operation *send = fd->operation;
-    struct io_uring_sqe *sqe = next_sqe(state);
-    if (sqe == NULL)
-        return false;
-    io_uring_prep_sendmsg(sqe, fd->fd, &send->message, MSG_NOSIGNAL | MSG_WAITALL);
-    sqe->ioprio = IORING_RECVSEND_POLL_FIRST;
-    return begin(state, fd, sqe, OP_OUTPUT);
-}
-
-/* True: it has been asked for, or there is nothing to cancel. By user_data: a descriptor number
- * would name whatever has it when the kernel looks. */
-static bool cancel(struct uring_state *state, struct np_fd *fd, enum operation op)
-{
-    if ((fd->flags & (marks[op].armed | marks[op].canceled)) != marks[op].armed)
-        return true;
-    struct io_uring_sqe *sqe = next_sqe(state);
-    if (sqe == NULL)
-        return false;
-    io_uring_prep_cancel64(sqe, tag(state, fd, op), 0);
-    io_uring_sqe_set_data64(sqe, tag(state, fd, OP_CANCEL | op));
-    fd->flags |= marks[op].canceled;
-    fd->in_flight++;
-    return true;
-}
-
-static bool cancel_all(struct uring_state *state, struct np_fd *fd)
-{
-    return cancel(state, fd, OP_INPUT) && cancel(state, fd, OP_HANGUP) &&
-           cancel(state, fd, OP_OUTPUT);
-}
-
-/* Brings what is armed closer to what is wanted; false: it has to be tried again. */
-static bool reconcile(struct uring_state *state, struct np_fd *fd)
-{
-    if ((fd->flags & NP_FD_REMOVED) != 0)
-        return cancel_all(state, fd);
-    unsigned output = fd->flags & (NP_FD_OUTPUT_WANTED | NP_FD_OUTPUT_ARMED);
-    if (output == NP_FD_OUTPUT_WANTED && !arm_output(state, fd))
-        return false;
-    if ((fd->flags & NP_FD_INPUT_WANTED) != 0)
-        return (fd->flags & NP_FD_INPUT_ARMED) != 0 || arm_input(state, fd);
-    if (!cancel(state, fd, OP_INPUT))
-        return false;
-    if (fd->kind != NP_FD_STREAM || (fd->flags & (NP_FD_HANGUP_ARMED | NP_FD_HUNG_UP)) != 0)
-        return true;
-    return arm_hangup(state, fd);
-}
-
 /* Once a round, when all is known: an end that came meanwhile needs no operation. */
-static bool run_review(struct uring_state *state)
+static bool run_review(struct np_uring *state)
 {
     struct np_fd **link = &state->review;
     while (*link != NULL) {
         struct np_fd *fd = *link;
-        if (!reconcile(state, fd)) {
+        if (!np_uring_reconcile(state, fd)) {
             link = &fd->next;
             continue;
         }
@@ -209,7 +61,7 @@ static bool run_review(struct uring_state *state)
     return state->review == NULL;
 }
 
-static void finish_if_idle(struct uring_state *state, struct np_fd *fd)
+static void finish_if_idle(struct np_uring *state, struct np_fd *fd)
 {
     unsigned leaving = fd->flags & (NP_FD_REMOVED | NP_FD_WATCHED);
     if (leaving != (NP_FD_REMOVED | NP_FD_WATCHED) || fd->in_flight > 0)
@@ -221,8 +73,7 @@ static void finish_if_idle(struct uring_state *state, struct np_fd *fd)
     state->removed = fd;
 }
 
-static void stream_input(struct uring_state *state, struct np_fd *fd,
-                         const struct io_uring_cqe *cqe)
+static void stream_input(struct np_uring *state, struct np_fd *fd, const struct io_uring_cqe *cqe)
 {
     bool is_open = (fd->flags & (NP_FD_REMOVED | NP_FD_INPUT_ENDED)) == 0;
     if ((cqe->flags & IORING_CQE_F_BUFFER) != 0) {
@@ -242,11 +93,11 @@ static void stream_input(struct uring_state *state, struct np_fd *fd,
     fd->ops->input_done(fd, cqe->res);
 }
 
-static void input_completed(struct uring_state *state, struct np_fd *fd,
+static void input_completed(struct np_uring *state, struct np_fd *fd,
                             const struct io_uring_cqe *cqe)
 {
     if ((cqe->flags & IORING_CQE_F_MORE) == 0) {
-        end(fd, OP_INPUT);
+        np_uring_ended(fd, NP_URING_INPUT);
         list_review(state, fd);
     }
     if (fd->kind == NP_FD_STREAM) {
@@ -264,7 +115,7 @@ static void hangup_completed(struct np_fd *fd, int res)
 {
     int error = 0;
     socklen_t len = sizeof error;
-    end(fd, OP_HANGUP);
+    np_uring_ended(fd, NP_URING_HANGUP);
     /* The receive may have told the end before, and is not to tell it after. */
     if ((fd->flags & (NP_FD_REMOVED | NP_FD_INPUT_ENDED)) != 0 || res < 0)
         return;
@@ -293,12 +144,12 @@ static size_t limit_bytes(struct iovec *iov, int *n)
 
 /* One send at a time: two in flight could overtake each other. What is lent stays as it is until
  * the send is done, so a send that found no room in the queue is queued later as it stands. */
-static void submit_output(struct uring_state *state, struct np_fd *fd)
+static void submit_output(struct np_uring *state, struct np_fd *fd)
 {
-    struct send_operation *send = fd->operation;
+    struct np_uring_send *send = fd->operation;
     /* The owner may start output anew, or remove fd, when it has nothing to lend. */
     fd->operation = NULL;
-    int n = fd->ops->lend_output(fd, send->iov, IOV_COUNT);
+    int n = fd->ops->lend_output(fd, send->iov, NP_URING_IOV_COUNT);
     if (n == 0) {
         mcache_free(send);
         if (fd->operation == NULL)
@@ -308,7 +159,7 @@ static void submit_output(struct uring_state *state, struct np_fd *fd)
     (void)limit_bytes(send->iov, &n);
     send->message = (struct msghdr){.msg_iov = send->iov, .msg_iovlen = (size_t)n};
     fd->operation = send;
-    if (!arm_output(state, fd))
+    if (!np_uring_arm_output(state, fd))
         list_review(state, fd);
 }
 
@@ -319,10 +170,10 @@ static void end_output(struct np_fd *fd)
     fd->flags &= (uint16_t)~NP_FD_OUTPUT_WANTED;
 }
 
-static void output_completed(struct uring_state *state, struct np_fd *fd, int res)
+static void output_completed(struct np_uring *state, struct np_fd *fd, int res)
 {
     bool is_passing = res == -EAGAIN || res == -EINTR;
-    end(fd, OP_OUTPUT);
+    np_uring_ended(fd, NP_URING_OUTPUT);
     if ((fd->flags & NP_FD_REMOVED) == 0 && !is_passing)
         fd->ops->output_done(fd, res);
     if ((fd->flags & NP_FD_REMOVED) == 0 && (res >= 0 || is_passing))
@@ -331,19 +182,9 @@ static void output_completed(struct uring_state *state, struct np_fd *fd, int re
         end_output(fd);
 }
 
-/* A cancellation that missed an operation on its way is asked for again while it stands. */
-static void cancel_completed(struct uring_state *state, struct np_fd *fd, unsigned op, int res)
+static void complete(struct np_uring *state, const struct io_uring_cqe *cqe)
 {
-    fd->in_flight--;
-    if (res != -ENOENT && res != -EALREADY)
-        return;
-    fd->flags &= (uint16_t)~marks[op].canceled;
-    list_review(state, fd);
-}
-
-static void complete(struct uring_state *state, const struct io_uring_cqe *cqe)
-{
-    struct np_fd *fd = np_fd_table_find(&state->poller->fds, cqe->user_data & KEY_MASK);
+    struct np_fd *fd = np_fd_table_find(&state->poller->fds, cqe->user_data & NP_URING_KEY_MASK);
     if (fd == NULL) {
         /* A stranger's completion: at least its block must not be lost. */
         if ((cqe->flags & IORING_CQE_F_BUFFER) != 0)
@@ -351,19 +192,21 @@ static void complete(struct uring_state *state, const struct io_uring_cqe *cqe)
                                        (uint16_t)(cqe->flags >> IORING_CQE_BUFFER_SHIFT));
         return;
     }
-    unsigned op = (unsigned)(cqe->user_data >> OP_SHIFT);
+    unsigned op = (unsigned)(cqe->user_data >> NP_URING_OP_SHIFT);
     switch (op) {
-    case OP_INPUT:
+    case NP_URING_INPUT:
         input_completed(state, fd, cqe);
         break;
-    case OP_HANGUP:
+    case NP_URING_HANGUP:
         hangup_completed(fd, cqe->res);
         break;
-    case OP_OUTPUT:
+    case NP_URING_OUTPUT:
         output_completed(state, fd, cqe->res);
         break;
     default:
-        cancel_completed(state, fd, op & ~(unsigned)OP_CANCEL, cqe->res);
+        /* Asked for again while the operation stands. */
+        if (np_uring_cancel_ended(fd, op & ~(unsigned)NP_URING_CANCEL, cqe->res))
+            list_review(state, fd);
         break;
     }
     finish_if_idle(state, fd);
@@ -371,10 +214,10 @@ static void complete(struct uring_state *state, const struct io_uring_cqe *cqe)
 
 static int uring_open(struct np_poller *poller)
 {
-    struct uring_state *state = mcache_alloc(sizeof *state);
+    struct np_uring *state = mcache_alloc(sizeof *state);
     if (state == NULL)
         return -ENOMEM;
-    *state = (struct uring_state){.poller = poller};
+    *state = (struct np_uring){.poller = poller};
     int status = np_uring_setup(&state->ring);
     if (status != 0)
         goto fail_state;
@@ -394,7 +237,7 @@ fail_state:
 
 static void uring_close(struct np_poller *poller)
 {
-    struct uring_state *state = poller->backend_state;
+    struct np_uring *state = poller->backend_state;
     np_uring_buffers_close(&state->buffers);
     io_uring_queue_exit(&state->ring);
     mcache_free(state);
@@ -419,7 +262,7 @@ static int uring_set_input(struct np_poller *poller, struct np_fd *fd, bool want
 
 static int uring_start_output(struct np_poller *poller, struct np_fd *fd)
 {
-    fd->operation = mcache_alloc(sizeof(struct send_operation));
+    fd->operation = mcache_alloc(sizeof(struct np_uring_send));
     if (fd->operation == NULL)
         return -ENOMEM;
     fd->flags |= NP_FD_OUTPUT_WANTED;
@@ -429,7 +272,7 @@ static int uring_start_output(struct np_poller *poller, struct np_fd *fd)
 
 static void uring_remove(struct np_poller *poller, struct np_fd *fd)
 {
-    struct uring_state *state = poller->backend_state;
+    struct np_uring *state = poller->backend_state;
     if ((fd->flags & NP_FD_WATCHED) == 0) {
         fd->next = state->removed;
         state->removed = fd;
@@ -438,12 +281,12 @@ static void uring_remove(struct np_poller *poller, struct np_fd *fd)
     fd->flags |= NP_FD_REMOVED;
     if ((fd->flags & NP_FD_OUTPUT_ARMED) == 0)
         end_output(fd);
-    if (!cancel_all(state, fd))
+    if (!np_uring_cancel_all(state, fd))
         list_review(state, fd);
     finish_if_idle(state, fd);
 }
 
-static void run_removed(struct uring_state *state)
+static void run_removed(struct np_uring *state)
 {
     while (state->removed != NULL) {
         struct np_fd *fd = state->removed;
@@ -452,7 +295,7 @@ static void run_removed(struct uring_state *state)
     }
 }
 
-static void run_completions(struct uring_state *state)
+static void run_completions(struct np_uring *state)
 {
     struct io_uring_cqe batch[BATCH];
     for (;;) {
@@ -474,14 +317,14 @@ static void run_completions(struct uring_state *state)
 }
 
 /* The kernel has more than it has shown: waiting would be for something that is there. */
-static bool has_news(struct uring_state *state)
+static bool has_news(struct np_uring *state)
 {
     unsigned flags = IO_URING_READ_ONCE(*state->ring.sq.kflags);
     return (flags & (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW)) != 0 ||
            io_uring_cq_ready(&state->ring) > 0;
 }
 
-static int submit_and_wait(struct uring_state *state, int64_t timeout_ns)
+static int submit_and_wait(struct np_uring *state, int64_t timeout_ns)
 {
     struct __kernel_timespec timeout = {.tv_sec = timeout_ns / 1000000000,
                                         .tv_nsec = timeout_ns % 1000000000};
@@ -497,7 +340,7 @@ static int submit_and_wait(struct uring_state *state, int64_t timeout_ns)
 
 static int uring_wait(struct np_poller *poller, int64_t timeout_ns)
 {
-    struct uring_state *state = poller->backend_state;
+    struct np_uring *state = poller->backend_state;
     np_uring_buffers_refill(&state->buffers);
     bool is_complete = run_review(state) && state->buffers.missing == 0;
     if (!is_complete && (timeout_ns < 0 || timeout_ns > RETRY_NS))
