@@ -1,6 +1,5 @@
 /* Linked with -Wl,--wrap=... for every call of liburing that the backend makes and that is not
  * inline. The inline ones work on the memory that the set-up gives them here. */
-#define _GNU_SOURCE
 #include "fake_ring.h"
 
 #include <criterion/criterion.h>
