@@ -103,7 +103,7 @@ void np_conn_input_sync(struct netpoll_conn *conn);
 void np_conn_dispatch(struct netpoll_conn *conn);
 /* The same after input; the poller runs an inline handler before it returns. Poller thread. */
 void np_conn_dispatch_input(struct netpoll_conn *conn);
-/* Unread bytes are waiting for a turn, whatever holds it up. Turn, or poller while it is idle. */
+/* Unread bytes are waiting for a turn, whatever holds it up. Poller thread, the turn idle. */
 bool np_conn_is_request_due(const struct netpoll_conn *conn, uint32_t word);
 /* Input stopped at its bound and has fallen far enough. Poller thread. */
 bool np_conn_may_resume_input(const struct netpoll_conn *conn);

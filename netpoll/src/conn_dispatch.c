@@ -34,12 +34,18 @@ static void set_need(struct netpoll_conn *conn, size_t need)
     atomic_store_explicit(&conn->input.need, need, memory_order_relaxed);
 }
 
-bool np_conn_is_request_due(const struct netpoll_conn *conn, uint32_t word)
+/* unread: as the reader sees it while a turn runs, for on_request must find what it is called for;
+ * as the poller sees it, who has written it, while none does. */
+static bool is_due(const struct netpoll_conn *conn, uint32_t word, size_t unread)
 {
-    size_t unread = linkbuffer_unread(conn->input.lb);
     if (unread == 0 || conn->input.exhausted)
         return false;
     return unread >= need_of(conn) || (word & NP_CONN_PEER_EOF) != 0;
+}
+
+bool np_conn_is_request_due(const struct netpoll_conn *conn, uint32_t word)
+{
+    return is_due(conn, word, linkbuffer_unread(conn->input.lb));
 }
 
 bool np_conn_may_resume_input(const struct netpoll_conn *conn)
@@ -147,7 +153,7 @@ static void run_turn(struct netpoll_conn *conn)
             return;
         }
         bool is_held_up = (word & (NP_CONN_CLOSING | NP_CONN_PAUSE_OUTPUT)) != 0;
-        if (is_held_up || !np_conn_is_request_due(conn, word)) {
+        if (is_held_up || !is_due(conn, word, linkbuffer_len(conn->input.lb))) {
             if (hand_back(conn))
                 return;
             continue;
