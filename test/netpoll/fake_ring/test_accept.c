@@ -9,7 +9,7 @@
 
 static struct owner owner;
 
-TestSuite(accept, .init = rig_open, .fini = rig_close);
+TestSuite(accept, .init = rig_open);
 
 static struct fake_op *accept_of(void)
 {
@@ -27,6 +27,7 @@ Test(accept, gives_one_descriptor_after_the_other)
     cr_assert_eq(owner.accepted, 204);
     cr_assert_eq(fake_ring_submitted(IORING_OP_ACCEPT), 1);
     owner_close(&owner);
+    rig_close();
 }
 
 static void rest(struct owner *listener)
@@ -55,6 +56,7 @@ Test(accept, that_ran_out_of_descriptors_rests_until_it_is_wanted)
     wait_all();
     cr_assert_eq(owner.accepted, 200);
     owner_close(&owner);
+    rig_close();
 }
 
 Test(accept, that_ended_with_an_error_of_one_connection_goes_on)
@@ -70,6 +72,7 @@ Test(accept, that_ended_with_an_error_of_one_connection_goes_on)
     wait_all();
     cr_assert_eq(owner.accept_count, 2);
     owner_close(&owner);
+    rig_close();
 }
 
 /* A descriptor that was accepted on the way out must not leak: the owner closes it. */
@@ -85,6 +88,7 @@ Test(accept, descriptors_that_come_after_the_removal_are_handed_over)
     wait_for_cancellations();
     cr_assert_eq(owner.end_count, 0);
     cr_assert_eq(owner.closed_count, 1);
+    rig_close();
 }
 
 Test(accept, a_wake_up_that_ended_is_polled_for_again)
@@ -100,4 +104,5 @@ Test(accept, a_wake_up_that_ended_is_polled_for_again)
     wait_once();
     cr_assert_not_null(fake_ring_find(IORING_OP_POLL_ADD, 100));
     owner_close(&owner);
+    rig_close();
 }

@@ -9,7 +9,7 @@
 
 static struct owner owner;
 
-TestSuite(close, .init = rig_open, .fini = rig_close);
+TestSuite(close, .init = rig_open);
 
 Test(close, with_nothing_in_flight)
 {
@@ -18,6 +18,7 @@ Test(close, with_nothing_in_flight)
     wait_once();
     cr_assert_eq(fake_ring_last_timeout(), 0, "slept although closed() was due");
     cr_assert_eq(owner.closed_count, 1);
+    rig_close();
 }
 
 /* Receive, poll for hang-up, send and a cancellation are in flight. */
@@ -60,6 +61,7 @@ Test(close, waits_for_receive_send_poll_and_every_cancellation)
     end_one_by_one(ops, 6);
     cr_assert_eq(owner.end_count, 0);
     cr_assert_eq(owner.output_count, 0);
+    rig_close();
 }
 
 Test(close, waits_for_the_same_in_the_opposite_order)
@@ -75,6 +77,7 @@ Test(close, waits_for_the_same_in_the_opposite_order)
                               ops[1],
                               ops[0]};
     end_one_by_one(all, 6);
+    rig_close();
 }
 
 Test(close, bytes_that_still_come_are_nobodys_and_their_buffers_go_back)
@@ -90,6 +93,7 @@ Test(close, bytes_that_still_come_are_nobodys_and_their_buffers_go_back)
     cr_assert_str_eq(owner.input, "before");
     cr_assert_eq(owner.end_count, 0);
     cr_assert_eq(owner.closed_count, 1);
+    rig_close();
 }
 
 Test(close, of_a_starved_receive_in_the_same_round)
@@ -101,6 +105,7 @@ Test(close, of_a_starved_receive_in_the_same_round)
     wait_once();
     cr_assert_eq(owner.closed_count, 1);
     cr_assert_eq(fake_ring_submitted(IORING_OP_RECV), 1, "a closed connection receives again");
+    rig_close();
 }
 
 static void remove_from_callback(struct owner *from)
@@ -116,6 +121,7 @@ Test(close, from_its_own_input_with_the_receive_ended)
     wait_all();
     cr_assert_eq(owner.closed_count, 1);
     cr_assert_str_eq(owner.input, "quit");
+    rig_close();
 }
 
 Test(close, from_its_own_input_with_more_in_the_same_batch)
@@ -127,6 +133,7 @@ Test(close, from_its_own_input_with_more_in_the_same_batch)
     wait_for_cancellations();
     cr_assert_str_eq(owner.input, "quit");
     cr_assert_eq(owner.closed_count, 1);
+    rig_close();
 }
 
 Test(close, from_the_end_of_its_input)
@@ -136,6 +143,7 @@ Test(close, from_the_end_of_its_input)
     fake_ring_complete(receive_of(&owner), 0, 0);
     wait_all();
     cr_assert_eq(owner.closed_count, 1);
+    rig_close();
 }
 
 Test(close, from_the_result_of_its_send)
@@ -148,6 +156,7 @@ Test(close, from_the_result_of_its_send)
     wait_for_cancellations();
     cr_assert_eq(owner.output_result, -EPIPE);
     cr_assert_eq(owner.closed_count, 1);
+    rig_close();
 }
 
 Test(close, from_asking_for_output)
@@ -159,6 +168,7 @@ Test(close, from_asking_for_output)
     fake_ring_complete(send_of(&owner), 6, 0);
     wait_for_cancellations();
     cr_assert_eq(owner.closed_count, 1);
+    rig_close();
 }
 
 Test(close, while_a_send_was_to_be_tried_again)
@@ -177,6 +187,7 @@ Test(close, while_a_send_was_to_be_tried_again)
         cr_assert_eq(owner.closed_count, 1);
         cr_assert_eq(owner.output_count, 0);
     }
+    rig_close();
 }
 
 Test(close, cancels_again_what_a_cancellation_missed)
@@ -193,4 +204,5 @@ Test(close, cancels_again_what_a_cancellation_missed)
         cr_assert_not_null(fake_ring_find_cancel(ops[i]), "nothing ends it any more");
     wait_for_cancellations();
     cr_assert_eq(owner.closed_count, 1);
+    rig_close();
 }

@@ -8,7 +8,7 @@
 
 static struct owner owner;
 
-TestSuite(full_queue, .init = rig_open, .fini = rig_close);
+TestSuite(full_queue, .init = rig_open);
 
 static void expect_retry(void)
 {
@@ -25,6 +25,7 @@ Test(full_queue, once_is_made_up_for_at_once)
     wait_once();
     cr_assert_not_null(receive_of(&owner));
     owner_close(&owner);
+    rig_close();
 }
 
 Test(full_queue, a_receive_waits_for_room)
@@ -43,6 +44,7 @@ Test(full_queue, a_receive_waits_for_room)
         cr_assert_not_null(receive_of(&many[i]));
         owner_close(&many[i]);
     }
+    rig_close();
 }
 
 Test(full_queue, a_pause_waits_for_room)
@@ -59,6 +61,7 @@ Test(full_queue, a_pause_waits_for_room)
     cr_assert_not_null(fake_ring_find_cancel(receive_of(&owner)));
     cr_assert_not_null(hangup_of(&owner));
     owner_close(&owner);
+    rig_close();
 }
 
 /* Room for the cancellation of the receive and for nothing else. */
@@ -73,6 +76,7 @@ Test(full_queue, half_a_pause_is_finished_later)
     cr_assert_eq(fake_ring_submitted(IORING_OP_ASYNC_CANCEL), 1);
     cr_assert_not_null(hangup_of(&owner));
     owner_close(&owner);
+    rig_close();
 }
 
 Test(full_queue, the_start_of_a_send_waits_for_room)
@@ -86,6 +90,7 @@ Test(full_queue, the_start_of_a_send_waits_for_room)
     cr_assert_not_null(send_of(&owner));
     cr_assert_eq(owner.output_count, 0);
     owner_close(&owner);
+    rig_close();
 }
 
 Test(full_queue, the_rest_of_a_send_waits_for_room)
@@ -104,6 +109,7 @@ Test(full_queue, the_rest_of_a_send_waits_for_room)
     cr_assert_not_null(send_of(&owner));
     cr_assert_str_eq(owner.output, "swer");
     owner_close(&owner);
+    rig_close();
 }
 
 Test(full_queue, a_send_that_waits_for_room_does_not_hold_up_a_close)
@@ -118,6 +124,7 @@ Test(full_queue, a_send_that_waits_for_room_does_not_hold_up_a_close)
     fake_ring_refuse_entries(0);
     wait_once();
     cr_assert_eq(fake_ring_submitted(IORING_OP_SENDMSG), 0);
+    rig_close();
 }
 
 static void close_without_room(enum np_fd_kind kind, uint8_t opcode)
@@ -140,16 +147,19 @@ static void close_without_room(enum np_fd_kind kind, uint8_t opcode)
 Test(full_queue, the_close_of_a_stream_waits_for_room)
 {
     close_without_room(NP_FD_STREAM, IORING_OP_RECV);
+    rig_close();
 }
 
 Test(full_queue, the_close_of_a_listener_waits_for_room)
 {
     close_without_room(NP_FD_ACCEPT, IORING_OP_ACCEPT);
+    rig_close();
 }
 
 Test(full_queue, the_close_of_a_wake_up_waits_for_room)
 {
     close_without_room(NP_FD_POLL, IORING_OP_POLL_ADD);
+    rig_close();
 }
 
 /* Its receive ends by itself while the cancellation waits for room. */
@@ -165,6 +175,7 @@ Test(full_queue, a_close_that_waits_for_room_ends_with_its_operation)
     fake_ring_refuse_entries(0);
     wait_once();
     cr_assert_eq(fake_ring_submitted(IORING_OP_ASYNC_CANCEL), 0);
+    rig_close();
 }
 
 static void remove_from_callback(struct owner *from)
@@ -183,4 +194,5 @@ Test(full_queue, inside_a_callback)
     fake_ring_refuse_entries(0);
     wait_for_cancellations();
     cr_assert_eq(owner.closed_count, 1);
+    rig_close();
 }

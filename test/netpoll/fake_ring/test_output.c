@@ -19,7 +19,7 @@ static void close_owner(void)
     rig_close();
 }
 
-TestSuite(output, .init = open_owner, .fini = close_owner);
+TestSuite(output, .init = open_owner);
 
 /* The text that a send shows the kernel. */
 static const struct iovec *shown(const struct fake_op *send)
@@ -55,6 +55,7 @@ Test(output, is_sent_and_asked_for_until_there_is_none)
     wait_once();
     expect_send_of("again");
     take_bytes(5);
+    close_owner();
 }
 
 Test(output, short_sends_go_on_where_they_stopped)
@@ -68,6 +69,7 @@ Test(output, short_sends_go_on_where_they_stopped)
     }
     cr_assert_null(send_of(&owner));
     cr_assert_eq(owner.output_count, strlen(text));
+    close_owner();
 }
 
 Test(output, a_send_that_would_block_is_made_again)
@@ -86,6 +88,7 @@ Test(output, a_send_that_would_block_is_made_again)
     take_bytes(2);
     expect_send_of("ter");
     take_bytes(3);
+    close_owner();
 }
 
 Test(output, an_error_is_told_once_and_ends_the_sending)
@@ -96,6 +99,7 @@ Test(output, an_error_is_told_once_and_ends_the_sending)
     cr_assert_eq(owner.output_count, 1);
     cr_assert_eq(owner.output_result, -EPIPE);
     cr_assert_null(send_of(&owner));
+    close_owner();
 }
 
 Test(output, a_long_text_is_sent_in_bounded_pieces)
@@ -111,6 +115,7 @@ Test(output, a_long_text_is_sent_in_bounded_pieces)
     }
     cr_assert_eq(strlen(owner.output), 0);
     cr_assert_eq(owner.output_count, 3);
+    close_owner();
 }
 
 static void send_more(struct owner *from)
@@ -131,6 +136,7 @@ Test(output, that_is_started_again_while_the_backend_asks_for_it)
     expect_send_of("ond");
     take_bytes(3);
     cr_assert_null(send_of(&owner));
+    close_owner();
 }
 
 Test(output, that_memory_refuses_is_told_to_the_caller)
@@ -140,4 +146,5 @@ Test(output, that_memory_refuses_is_told_to_the_caller)
     fake_alloc_refuse(0);
     wait_once();
     cr_assert_null(send_of(&owner));
+    close_owner();
 }

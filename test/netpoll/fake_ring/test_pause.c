@@ -22,7 +22,7 @@ static void close_owner(void)
     rig_close();
 }
 
-TestSuite(pause, .init = open_owner, .fini = close_owner);
+TestSuite(pause, .init = open_owner);
 
 /* Input is not wanted any more; the cancellation of the receive is in flight. */
 static struct fake_op *pause_input(void)
@@ -58,6 +58,7 @@ Test(pause, bytes_that_were_on_their_way_still_arrive)
     cr_assert_str_eq(owner.input, "queued late");
     cr_assert_null(receive_of(&owner));
     expect_resumed("queued late.");
+    close_owner();
 }
 
 Test(pause, pause_and_resume_within_one_round_cancel_nothing)
@@ -67,6 +68,7 @@ Test(pause, pause_and_resume_within_one_round_cancel_nothing)
     wait_once();
     cr_assert_eq(fake_ring_submitted(IORING_OP_ASYNC_CANCEL), 0);
     cr_assert_eq(fake_ring_submitted(IORING_OP_RECV), 1);
+    close_owner();
 }
 
 Test(pause, resume_and_pause_before_the_cancellation_is_answered)
@@ -84,6 +86,7 @@ Test(pause, resume_and_pause_before_the_cancellation_is_answered)
     wait_once();
     cr_assert_null(receive_of(&owner), "received although paused");
     expect_resumed("ab.");
+    close_owner();
 }
 
 Test(pause, resume_before_the_cancellation_is_answered)
@@ -97,6 +100,7 @@ Test(pause, resume_before_the_cancellation_is_answered)
     wait_once();
     cr_assert_eq(fake_ring_submitted(IORING_OP_RECV), 2);
     expect_resumed(".");
+    close_owner();
 }
 
 /* How a receive that is being canceled may end. */
@@ -142,6 +146,7 @@ Test(pause, every_answer_of_a_cancellation_in_every_order)
             pause_with_answer(answers[i], ending, false);
         }
     }
+    close_owner();
 }
 
 /* In separate rounds: what one of the two says must not be taken for the whole answer. */
@@ -156,6 +161,7 @@ Test(pause, the_receive_ends_a_round_after_the_answer)
     fake_ring_complete(receive, -ECANCELED, 0);
     wait_all();
     expect_resumed(".");
+    close_owner();
 }
 
 Test(pause, a_receive_that_a_cancellation_missed_is_canceled_again)
@@ -172,6 +178,7 @@ Test(pause, a_receive_that_a_cancellation_missed_is_canceled_again)
         owner_want_input(&owner, true);
         wait_once();
     }
+    close_owner();
 }
 
 Test(pause, the_end_is_told_when_input_is_wanted_again)
@@ -190,6 +197,7 @@ Test(pause, the_end_is_told_when_input_is_wanted_again)
     cr_assert_str_eq(owner.input, "rest");
     cr_assert_eq(owner.end_count, 1);
     cr_assert_eq(owner.end, 0);
+    close_owner();
 }
 
 Test(pause, an_end_that_the_receive_had_already_seen_is_told_once)
@@ -201,6 +209,7 @@ Test(pause, an_end_that_the_receive_had_already_seen_is_told_once)
     wait_all();
     cr_assert_eq(owner.end_count, 1);
     cr_assert_eq(owner.end, 0);
+    close_owner();
 }
 
 Test(pause, a_reset_is_told_though_nothing_receives)
@@ -211,6 +220,7 @@ Test(pause, a_reset_is_told_though_nothing_receives)
     wait_all();
     cr_assert_eq(owner.end_count, 1);
     cr_assert_eq(owner.end, -ECONNRESET);
+    close_owner();
 }
 
 Test(pause, a_reset_that_the_receive_and_the_poll_see_is_told_once)
@@ -223,6 +233,7 @@ Test(pause, a_reset_that_the_receive_and_the_poll_see_is_told_once)
     wait_all();
     cr_assert_eq(owner.end_count, 1);
     cr_assert_eq(owner.end, -ECONNRESET);
+    close_owner();
 }
 
 /* The poll for hang-up of an earlier pause is still there when the peer closes. */
@@ -237,4 +248,5 @@ Test(pause, an_orderly_end_after_a_pause_is_no_reset)
     wait_all();
     cr_assert_eq(owner.end_count, 1);
     cr_assert_eq(owner.end, 0);
+    close_owner();
 }

@@ -7,7 +7,7 @@
 
 #define MORE IORING_CQE_F_MORE
 
-TestSuite(receive, .init = rig_open, .fini = rig_close);
+TestSuite(receive, .init = rig_open);
 
 static struct owner owner;
 
@@ -22,6 +22,7 @@ Test(receive, bytes_arrive_in_order_and_the_receive_stays_armed)
     cr_assert_str_eq(owner.input, "one two three");
     cr_assert_eq(fake_ring_submitted(IORING_OP_RECV), 1);
     owner_close(&owner);
+    rig_close();
 }
 
 Test(receive, a_successful_last_completion_is_followed_by_a_new_receive)
@@ -36,6 +37,7 @@ Test(receive, a_successful_last_completion_is_followed_by_a_new_receive)
     cr_assert_str_eq(owner.input, "last first");
     cr_assert_eq(fake_ring_submitted(IORING_OP_RECV), 2);
     owner_close(&owner);
+    rig_close();
 }
 
 /* Of a unix socket each receive ends with its first bytes. */
@@ -46,6 +48,7 @@ Test(receive, single_receives_follow_each_other)
     owner_want_input(&owner, true);
     wait_once();
     for (int i = 0; i < 3; i++) {
+        cr_assert_eq(receive_of(&owner)->sqe.ioprio & IORING_RECV_MULTISHOT, 0);
         fake_ring_receive(receive_of(&owner), "abc", 0);
         wait_once();
         wait_once();
@@ -55,6 +58,7 @@ Test(receive, single_receives_follow_each_other)
     cr_assert_str_eq(owner.input, "abcabcabc");
     cr_assert_eq(owner.end_count, 1);
     owner_close(&owner);
+    rig_close();
 }
 
 Test(receive, running_out_of_buffers_again_and_again_loses_nothing)
@@ -76,6 +80,7 @@ Test(receive, running_out_of_buffers_again_and_again_loses_nothing)
     cr_assert_str_eq(owner.input, expected);
     cr_assert_eq(owner.end_count, 0);
     owner_close(&owner);
+    rig_close();
 }
 
 /* A refill does not bring a receive back that ended for want of a buffer. */
@@ -93,6 +98,7 @@ Test(receive, a_receive_that_ended_for_want_of_a_buffer_is_made_again_without_mo
     wait_once();
     cr_assert_str_eq(owner.input, "alive");
     owner_close(&owner);
+    rig_close();
 }
 
 Test(receive, no_bytes_with_more_to_come_is_the_end)
@@ -107,6 +113,7 @@ Test(receive, no_bytes_with_more_to_come_is_the_end)
     cr_assert_eq(owner.end, 0);
     cr_assert_eq(fake_ring_submitted(IORING_OP_RECV), 1);
     owner_close(&owner);
+    rig_close();
 }
 
 Test(receive, a_buffer_that_comes_with_an_error_goes_back)
@@ -118,6 +125,7 @@ Test(receive, a_buffer_that_comes_with_an_error_goes_back)
     cr_assert_eq(owner.end, -ECONNRESET);
     cr_assert(fake_ring_has_all_buffers());
     owner_close(&owner);
+    rig_close();
 }
 
 Test(receive, a_buffer_that_comes_with_the_end_goes_back)
@@ -129,6 +137,7 @@ Test(receive, a_buffer_that_comes_with_the_end_goes_back)
     cr_assert_eq(owner.end, 0);
     cr_assert(fake_ring_has_all_buffers());
     owner_close(&owner);
+    rig_close();
 }
 
 Test(receive, bytes_before_a_reset_come_first)
@@ -141,6 +150,7 @@ Test(receive, bytes_before_a_reset_come_first)
     cr_assert_str_eq(owner.input, "said before");
     cr_assert_eq(owner.end, -ECONNRESET);
     owner_close(&owner);
+    rig_close();
 }
 
 Test(receive, an_interrupted_wait_is_no_error_and_submits_later)
@@ -157,12 +167,14 @@ Test(receive, an_interrupted_wait_is_no_error_and_submits_later)
     wait_once();
     cr_assert_str_eq(owner.input, "heard");
     owner_close(&owner);
+    rig_close();
 }
 
 Test(receive, a_failed_wait_is_told)
 {
     fake_ring_fail_wait(-EBADF);
     cr_assert_eq(poller.backend->wait(&poller, 0), -EBADF);
+    rig_close();
 }
 
 Test(receive, errors_that_pass_by_are_followed_by_a_new_receive)
@@ -180,6 +192,7 @@ Test(receive, errors_that_pass_by_are_followed_by_a_new_receive)
     cr_assert_eq(owner.end_count, 0);
     cr_assert_str_eq(owner.input, "xxx");
     owner_close(&owner);
+    rig_close();
 }
 
 Test(receive, completions_that_overflow_their_queue_arrive_in_order)
@@ -200,6 +213,7 @@ Test(receive, completions_that_overflow_their_queue_arrive_in_order)
     wait_once();
     cr_assert_str_eq(owner.input, "abcdefghij");
     owner_close(&owner);
+    rig_close();
 }
 
 Test(receive, a_wait_does_not_sleep_on_deferred_work)
@@ -215,6 +229,7 @@ Test(receive, a_wait_does_not_sleep_on_deferred_work)
     wait_once();
     cr_assert_eq(fake_ring_last_timeout(), -1);
     owner_close(&owner);
+    rig_close();
 }
 
 Test(receive, kept_blocks_leave_the_ring_for_good)
@@ -229,6 +244,7 @@ Test(receive, kept_blocks_leave_the_ring_for_good)
     for (int i = 0; i < 100; i++)
         cr_assert_eq(*(char *)linkbuffer_block_data(owner.kept[i]), 'A' + i % 26);
     owner_close(&owner);
+    rig_close();
 }
 
 Test(receive, a_block_that_memory_refuses_is_filled_in_later)
@@ -249,6 +265,7 @@ Test(receive, a_block_that_memory_refuses_is_filled_in_later)
     cr_assert(fake_ring_has_all_buffers());
     cr_assert_str_eq(owner.input, "keptkeptkept");
     owner_close(&owner);
+    rig_close();
 }
 
 Test(receive, an_empty_ring_that_cannot_be_refilled_does_not_spin)
@@ -273,4 +290,5 @@ Test(receive, an_empty_ring_that_cannot_be_refilled_does_not_spin)
     cr_assert_eq(owner.input_len, 64);
     owner_close(&listener);
     owner_close(&owner);
+    rig_close();
 }

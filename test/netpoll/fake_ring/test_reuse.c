@@ -28,11 +28,12 @@ static void close_young(void)
     rig_close();
 }
 
-TestSuite(reuse, .init = reuse, .fini = close_young);
+TestSuite(reuse, .init = reuse);
 
 Test(reuse, generations_differ)
 {
     cr_assert_neq(receive_of(&young)->sqe.user_data, old_receive);
+    close_young();
 }
 
 Test(reuse, stale_bytes_reach_nobody_and_their_buffer_goes_back)
@@ -46,6 +47,7 @@ Test(reuse, stale_bytes_reach_nobody_and_their_buffer_goes_back)
     wait_all();
     cr_assert_str_eq(young.input, "mine");
     cr_assert_eq(old.input_len, 0);
+    close_young();
 }
 
 Test(reuse, a_stale_error_ends_nobody)
@@ -55,6 +57,7 @@ Test(reuse, a_stale_error_ends_nobody)
     wait_once();
     cr_assert_eq(young.end_count, 0);
     cr_assert_eq(fake_ring_submitted(IORING_OP_RECV), 2);
+    close_young();
 }
 
 Test(reuse, many_lives_of_one_slot)
@@ -67,4 +70,5 @@ Test(reuse, many_lives_of_one_slot)
         wait_all();
         cr_assert_str_eq(young.input, "mine");
     }
+    close_young();
 }
