@@ -85,30 +85,6 @@ static bool is_refused(struct netpoll_conn *conn)
     return call.status != 0;
 }
 
-struct disconnect_call {
-    netpoll_disconnect_fn *fn;
-};
-
-static void call_disconnect(struct netpoll_conn *conn, void *arg)
-{
-    struct disconnect_call *call = arg;
-    int reason = atomic_load_explicit(&conn->end.reason, memory_order_relaxed);
-    call->fn(conn, (enum netpoll_close_reason)reason, conn->options->arg);
-}
-
-void np_conn_run_end_callbacks(struct netpoll_conn *conn, netpoll_disconnect_fn *on_disconnect)
-{
-    struct disconnect_call disconnect = {.fn = on_disconnect};
-    if (on_disconnect != NULL)
-        np_conn_call(conn, call_disconnect, &disconnect);
-    while (conn->end.callbacks != NULL) {
-        struct np_conn_call call = *conn->end.callbacks;
-        mcache_free(conn->end.callbacks);
-        conn->end.callbacks = call.next;
-        np_conn_call(conn, call.fn, call.arg);
-    }
-}
-
 static int watch(struct netpoll_conn *conn)
 {
     struct np_poller *poller = conn->fd.poller;
@@ -159,56 +135,6 @@ int netpoll_conn_abort(struct netpoll_conn *conn)
 bool netpoll_conn_is_active(const struct netpoll_conn *conn)
 {
     return (np_state_read(&conn->state) & NP_CONN_CLOSING) == 0;
-}
-
-static struct np_conn_call *new_call(void (*fn)(struct netpoll_conn *conn, void *arg), void *arg)
-{
-    struct np_conn_call *call = mcache_alloc(sizeof *call);
-    if (call != NULL)
-        *call = (struct np_conn_call){.fn = fn, .arg = arg};
-    return call;
-}
-
-static int push_post(struct netpoll_conn *conn, void (*fn)(struct netpoll_conn *conn, void *arg),
-                     void *arg)
-{
-    struct np_conn_call *call = new_call(fn, arg);
-    if (call == NULL)
-        return -ENOMEM;
-    call->next = atomic_load_explicit(&conn->posts, memory_order_relaxed);
-    /* Release: pairs with the exchange in run_posts(). */
-    while (!atomic_compare_exchange_weak_explicit(&conn->posts, &call->next, call,
-                                                  memory_order_release, memory_order_relaxed))
-        ;
-    np_conn_dispatch(conn);
-    return 0;
-}
-
-int netpoll_conn_post(struct netpoll_conn *conn, void (*fn)(struct netpoll_conn *conn, void *arg),
-                      void *arg)
-{
-    if (fn == NULL)
-        return -EINVAL;
-    int status = np_state_begin_use(&conn->state);
-    if (status != 0)
-        return status;
-    status = push_post(conn, fn, arg);
-    if (np_state_end_use(&conn->state))
-        np_conn_poke(conn);
-    return status;
-}
-
-int netpoll_conn_add_close_callback(struct netpoll_conn *conn,
-                                    void (*fn)(struct netpoll_conn *conn, void *arg), void *arg)
-{
-    if (fn == NULL)
-        return -EINVAL;
-    struct np_conn_call *call = new_call(fn, arg);
-    if (call == NULL)
-        return -ENOMEM;
-    call->next = conn->end.callbacks;
-    conn->end.callbacks = call;
-    return 0;
 }
 
 void netpoll_conn_retain(struct netpoll_conn *conn)

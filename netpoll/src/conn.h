@@ -1,6 +1,7 @@
 /*
- * The inside of a connection. Its parts: input (conn_input.c), turns (conn_dispatch.c), output
- * (conn_output.c), end (conn_end.c), birth and handles (conn.c).
+ * The inside of a connection. Its parts: birth and handles (conn.c), input (conn_input.c), turns
+ * (conn_dispatch.c), the user's calls (conn_read.c) and callbacks (conn_call.c), output
+ * (conn_output.c), the poller's look at the whole state (conn_sync.c), the end (conn_end.c).
  */
 #ifndef NP_CONN_H
 #define NP_CONN_H
@@ -85,9 +86,7 @@ struct netpoll_conn {
     struct netpoll_conn **link;
 };
 
-/* conn.c. on_disconnect, when given, then the close callbacks, last added first. */
-void np_conn_run_end_callbacks(struct netpoll_conn *conn, netpoll_disconnect_fn *on_disconnect);
-/* Takes the descriptor on success. Poller thread. */
+/* conn.c. Takes the descriptor on success. Poller thread. */
 int np_conn_open(struct netpoll_server *server, struct np_poller *poller, int fd, bool is_unix);
 void np_conn_unref(struct netpoll_conn *conn);
 
@@ -124,11 +123,8 @@ int np_conn_close(struct netpoll_conn *conn, enum netpoll_close_reason reason, u
 /* The system refused: logs and aborts. Any thread. */
 void np_conn_fail(struct netpoll_conn *conn, int error, const char *what);
 void np_conn_set_reason(struct netpoll_conn *conn, enum netpoll_close_reason reason);
-/* Delivers a poke that a transition asked for. Any thread; the last touch of conn. */
-void np_conn_poke(struct netpoll_conn *conn);
-void np_conn_poke_work(struct np_work *work);
-/* Looks at the whole state and does what is due. Poller thread. May free the connection. */
-void np_conn_sync(struct netpoll_conn *conn);
+/* CLOSING: the next step that is due. Poller thread. May free the connection. */
+void np_conn_go_on_ending(struct netpoll_conn *conn);
 /* Tells on_cancel, once. Poller thread. */
 void np_conn_cancel(struct netpoll_conn *conn);
 void np_conn_closed(struct np_fd *fd);
@@ -136,8 +132,20 @@ void np_conn_deadline(struct np_timer *timer);
 /* The last turn: on_disconnect and the close callbacks. May free the connection. */
 void np_conn_finish(struct netpoll_conn *conn);
 
+/* conn_sync.c. */
+/* Delivers a poke that a transition asked for. Any thread; the last touch of conn. */
+void np_conn_poke(struct netpoll_conn *conn);
+void np_conn_poke_work(struct np_work *work);
+/* Looks at the whole state and does what is due. Poller thread. May free the connection. */
+void np_conn_sync(struct netpoll_conn *conn);
+
+/* conn_call.c. Turn. */
 /* Calls a callback and contains its panic, which closes the connection. */
 void np_conn_call(struct netpoll_conn *conn, void (*fn)(struct netpoll_conn *conn, void *arg),
                   void *arg);
+/* Runs what was posted; false: nothing was. */
+bool np_conn_run_posts(struct netpoll_conn *conn);
+/* on_disconnect, when given, then the close callbacks, last added first. */
+void np_conn_run_end_callbacks(struct netpoll_conn *conn, netpoll_disconnect_fn *on_disconnect);
 
 #endif

@@ -70,28 +70,6 @@ void np_conn_dispatch(struct netpoll_conn *conn)
         schedule(conn);
 }
 
-static bool run_posts(struct netpoll_conn *conn)
-{
-    /* Acquire: pairs with the push in netpoll_conn_post(). */
-    struct np_conn_call *newest =
-        atomic_exchange_explicit(&conn->posts, NULL, memory_order_acquire);
-    struct np_conn_call *oldest = NULL;
-    while (newest != NULL) {
-        struct np_conn_call *next = newest->next;
-        newest->next = oldest;
-        oldest = newest;
-        newest = next;
-    }
-    bool had_any = oldest != NULL;
-    while (oldest != NULL) {
-        struct np_conn_call call = *oldest;
-        mcache_free(oldest);
-        np_conn_call(conn, call.fn, call.arg);
-        oldest = call.next;
-    }
-    return had_any;
-}
-
 /* One call of on_request. Bytes it consumed. */
 static size_t run_request(struct netpoll_conn *conn, uint32_t word)
 {
@@ -141,7 +119,7 @@ static void run_turn(struct netpoll_conn *conn)
     for (;;) {
         /* Before the posts: when it says ENDED, every post that was accepted is there. */
         uint32_t word = np_state_read(&conn->state);
-        if (conn->input.told_connect && run_posts(conn))
+        if (conn->input.told_connect && np_conn_run_posts(conn))
             continue;
         if (!conn->input.told_connect) {
             conn->input.told_connect = true;

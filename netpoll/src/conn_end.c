@@ -1,4 +1,4 @@
-/* The end of a connection, and the one place where the poller looks at the whole state. Poller
+/* The end of a connection: reason, drain, shutdown(2), leaving the backend, the last turn. Poller
  * thread, unless conn.h says otherwise. */
 #include "conn.h"
 
@@ -6,51 +6,10 @@
 #include "server.h"
 #include "socket.h"
 
-#include <gopool/panic.h>
-#include <mcache/mcache.h>
-
 #include <errno.h>
 #include <stddef.h>
 #include <sys/socket.h>
 #include <unistd.h>
-
-struct guarded_call {
-    struct netpoll_conn *conn;
-    void (*fn)(struct netpoll_conn *conn, void *arg);
-    void *arg;
-};
-
-static void make_call(void *arg)
-{
-    struct guarded_call *call = arg;
-    call->fn(call->conn, call->arg);
-}
-
-void np_conn_call(struct netpoll_conn *conn, void (*fn)(struct netpoll_conn *conn, void *arg),
-                  void *arg)
-{
-    struct guarded_call call = {.conn = conn, .fn = fn, .arg = arg};
-    struct gopool_panic panic;
-    if (gopool_try(make_call, &call, &panic) == 0)
-        return;
-    np_log(conn->fd.poller->runtime, NETPOLL_LOG_ERROR,
-           "connection %llu: panic in a callback: %s (%s:%d)", (unsigned long long)conn->id,
-           panic.message, panic.file, panic.line);
-    np_conn_close(conn, NETPOLL_CLOSE_PANIC, NP_CONN_ABORTED);
-}
-
-void np_conn_poke(struct netpoll_conn *conn)
-{
-    np_poller_post(conn->fd.poller, &conn->poke_work);
-}
-
-void np_conn_poke_work(struct np_work *work)
-{
-    struct netpoll_conn *conn =
-        (struct netpoll_conn *)((char *)work - offsetof(struct netpoll_conn, poke_work));
-    np_state_clear(&conn->state, NP_CONN_POKED);
-    np_conn_sync(conn);
-}
 
 void np_conn_set_reason(struct netpoll_conn *conn, enum netpoll_close_reason reason)
 {
@@ -83,35 +42,6 @@ void np_conn_cancel(struct netpoll_conn *conn)
         return;
     conn->end.told_cancel = true;
     np_conn_call(conn, conn->options->on_cancel, conn->options->arg);
-}
-
-static bool is_retained(const struct netpoll_conn *conn)
-{
-    /* Acquire: pairs with netpoll_conn_release(), whose writes the last turn must see. */
-    return atomic_load_explicit(&conn->handles, memory_order_acquire) != 0;
-}
-
-/* Everything that resting waits for has happened: the connection rests for good. */
-static void close_if_done(struct netpoll_conn *conn)
-{
-    uint32_t word = np_state_read(&conn->state);
-    if ((word & (NP_CONN_PEER_EOF | NP_CONN_SHUTDOWN)) == 0 || (word & NP_CONN_CLOSING) != 0)
-        return;
-    if ((word & NP_TURN_MASK) != NP_TURN_IDLE || np_conn_is_request_due(conn, word))
-        return;
-    if ((word & NP_CONN_RESET) != 0) {
-        np_state_close_idle(&conn->state, NP_CONN_ABORTED);
-        return;
-    }
-    if (is_retained(conn))
-        return;
-    if ((word & NP_CONN_PEER_EOF) != 0) {
-        if (np_state_close_idle(&conn->state, 0))
-            np_conn_set_reason(conn, NETPOLL_CLOSE_EOF);
-    } else if (np_conn_output_is_idle(conn) && np_socket_unread(conn->fd.fd) == 0) {
-        if (np_state_close_idle(&conn->state, 0))
-            np_conn_set_reason(conn, NETPOLL_CLOSE_SHUTDOWN);
-    }
 }
 
 /* Closing a TCP socket that has unread input resets it and may take the answer with it. */
@@ -172,7 +102,7 @@ static void end(struct netpoll_conn *conn)
     np_conn_dispatch(conn);
 }
 
-static void go_on_ending(struct netpoll_conn *conn)
+void np_conn_go_on_ending(struct netpoll_conn *conn)
 {
     uint32_t word = np_state_read(&conn->state);
     if ((word & NP_CONN_CLOSING) == 0)
@@ -191,28 +121,11 @@ static void go_on_ending(struct netpoll_conn *conn)
         end(conn);
 }
 
-void np_conn_sync(struct netpoll_conn *conn)
-{
-    uint32_t word = np_state_read(&conn->state);
-    /* First: what it sends may end a pause. */
-    if ((word & NP_SENDER_MASK) == NP_SENDER_POLLER && conn->end.phase < NP_PHASE_REMOVED)
-        np_conn_output_send(conn);
-    if ((word & NP_CONN_PAUSE_OUTPUT) != 0 && linkbuffer_unread(conn->output.lb) <= NP_OUTPUT_LOW) {
-        np_state_clear(&conn->state, NP_CONN_PAUSE_OUTPUT);
-        np_conn_dispatch(conn);
-    }
-    if ((word & NP_CONN_PAUSE_INPUT) != 0 && np_conn_may_resume_input(conn))
-        np_state_clear(&conn->state, NP_CONN_PAUSE_INPUT);
-    close_if_done(conn);
-    np_conn_input_sync(conn);
-    go_on_ending(conn);
-}
-
 void np_conn_closed(struct np_fd *fd)
 {
     struct netpoll_conn *conn = (struct netpoll_conn *)fd;
     conn->end.phase = NP_PHASE_GONE;
-    go_on_ending(conn);
+    np_conn_go_on_ending(conn);
 }
 
 void np_conn_deadline(struct np_timer *timer)

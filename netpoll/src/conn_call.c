@@ -1,0 +1,130 @@
+/* The user's callbacks: how they are called, and those that are posted or kept for the end. */
+#include "conn.h"
+
+#include "log.h"
+
+#include <gopool/panic.h>
+#include <mcache/mcache.h>
+
+#include <errno.h>
+
+struct guarded_call {
+    struct netpoll_conn *conn;
+    void (*fn)(struct netpoll_conn *conn, void *arg);
+    void *arg;
+};
+
+static void make_call(void *arg)
+{
+    struct guarded_call *call = arg;
+    call->fn(call->conn, call->arg);
+}
+
+void np_conn_call(struct netpoll_conn *conn, void (*fn)(struct netpoll_conn *conn, void *arg),
+                  void *arg)
+{
+    struct guarded_call call = {.conn = conn, .fn = fn, .arg = arg};
+    struct gopool_panic panic;
+    if (gopool_try(make_call, &call, &panic) == 0)
+        return;
+    np_log(conn->fd.poller->runtime, NETPOLL_LOG_ERROR,
+           "connection %llu: panic in a callback: %s (%s:%d)", (unsigned long long)conn->id,
+           panic.message, panic.file, panic.line);
+    np_conn_close(conn, NETPOLL_CLOSE_PANIC, NP_CONN_ABORTED);
+}
+
+bool np_conn_run_posts(struct netpoll_conn *conn)
+{
+    /* Acquire: pairs with the push in netpoll_conn_post(). */
+    struct np_conn_call *newest =
+        atomic_exchange_explicit(&conn->posts, NULL, memory_order_acquire);
+    struct np_conn_call *oldest = NULL;
+    while (newest != NULL) {
+        struct np_conn_call *next = newest->next;
+        newest->next = oldest;
+        oldest = newest;
+        newest = next;
+    }
+    bool had_any = oldest != NULL;
+    while (oldest != NULL) {
+        struct np_conn_call call = *oldest;
+        mcache_free(oldest);
+        np_conn_call(conn, call.fn, call.arg);
+        oldest = call.next;
+    }
+    return had_any;
+}
+
+struct disconnect_call {
+    netpoll_disconnect_fn *fn;
+};
+
+static void call_disconnect(struct netpoll_conn *conn, void *arg)
+{
+    struct disconnect_call *call = arg;
+    int reason = atomic_load_explicit(&conn->end.reason, memory_order_relaxed);
+    call->fn(conn, (enum netpoll_close_reason)reason, conn->options->arg);
+}
+
+void np_conn_run_end_callbacks(struct netpoll_conn *conn, netpoll_disconnect_fn *on_disconnect)
+{
+    struct disconnect_call disconnect = {.fn = on_disconnect};
+    if (on_disconnect != NULL)
+        np_conn_call(conn, call_disconnect, &disconnect);
+    while (conn->end.callbacks != NULL) {
+        struct np_conn_call call = *conn->end.callbacks;
+        mcache_free(conn->end.callbacks);
+        conn->end.callbacks = call.next;
+        np_conn_call(conn, call.fn, call.arg);
+    }
+}
+
+static struct np_conn_call *new_call(void (*fn)(struct netpoll_conn *conn, void *arg), void *arg)
+{
+    struct np_conn_call *call = mcache_alloc(sizeof *call);
+    if (call != NULL)
+        *call = (struct np_conn_call){.fn = fn, .arg = arg};
+    return call;
+}
+
+static int push_post(struct netpoll_conn *conn, void (*fn)(struct netpoll_conn *conn, void *arg),
+                     void *arg)
+{
+    struct np_conn_call *call = new_call(fn, arg);
+    if (call == NULL)
+        return -ENOMEM;
+    call->next = atomic_load_explicit(&conn->posts, memory_order_relaxed);
+    /* Release: pairs with the exchange in np_conn_run_posts(). */
+    while (!atomic_compare_exchange_weak_explicit(&conn->posts, &call->next, call,
+                                                  memory_order_release, memory_order_relaxed))
+        ;
+    np_conn_dispatch(conn);
+    return 0;
+}
+
+int netpoll_conn_post(struct netpoll_conn *conn, void (*fn)(struct netpoll_conn *conn, void *arg),
+                      void *arg)
+{
+    if (fn == NULL)
+        return -EINVAL;
+    int status = np_state_begin_use(&conn->state);
+    if (status != 0)
+        return status;
+    status = push_post(conn, fn, arg);
+    if (np_state_end_use(&conn->state))
+        np_conn_poke(conn);
+    return status;
+}
+
+int netpoll_conn_add_close_callback(struct netpoll_conn *conn,
+                                    void (*fn)(struct netpoll_conn *conn, void *arg), void *arg)
+{
+    if (fn == NULL)
+        return -EINVAL;
+    struct np_conn_call *call = new_call(fn, arg);
+    if (call == NULL)
+        return -ENOMEM;
+    call->next = conn->end.callbacks;
+    conn->end.callbacks = call;
+    return 0;
+}

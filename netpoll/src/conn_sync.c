@@ -1,0 +1,66 @@
+/* The one place where the poller looks at a connection's whole state and does what is due, and how
+ * others bring it there. Poller thread, but for the poke. */
+#include "conn.h"
+
+#include "socket.h"
+
+#include <stddef.h>
+
+void np_conn_poke(struct netpoll_conn *conn)
+{
+    np_poller_post(conn->fd.poller, &conn->poke_work);
+}
+
+void np_conn_poke_work(struct np_work *work)
+{
+    struct netpoll_conn *conn =
+        (struct netpoll_conn *)((char *)work - offsetof(struct netpoll_conn, poke_work));
+    np_state_clear(&conn->state, NP_CONN_POKED);
+    np_conn_sync(conn);
+}
+
+static bool is_retained(const struct netpoll_conn *conn)
+{
+    /* Acquire: pairs with netpoll_conn_release(), whose writes the last turn must see. */
+    return atomic_load_explicit(&conn->handles, memory_order_acquire) != 0;
+}
+
+/* Everything that resting waits for has happened: the connection rests for good. */
+static void close_if_done(struct netpoll_conn *conn)
+{
+    uint32_t word = np_state_read(&conn->state);
+    if ((word & (NP_CONN_PEER_EOF | NP_CONN_SHUTDOWN)) == 0 || (word & NP_CONN_CLOSING) != 0)
+        return;
+    if ((word & NP_TURN_MASK) != NP_TURN_IDLE || np_conn_is_request_due(conn, word))
+        return;
+    if ((word & NP_CONN_RESET) != 0) {
+        np_state_close_idle(&conn->state, NP_CONN_ABORTED);
+        return;
+    }
+    if (is_retained(conn))
+        return;
+    if ((word & NP_CONN_PEER_EOF) != 0) {
+        if (np_state_close_idle(&conn->state, 0))
+            np_conn_set_reason(conn, NETPOLL_CLOSE_EOF);
+    } else if (np_conn_output_is_idle(conn) && np_socket_unread(conn->fd.fd) == 0) {
+        if (np_state_close_idle(&conn->state, 0))
+            np_conn_set_reason(conn, NETPOLL_CLOSE_SHUTDOWN);
+    }
+}
+
+void np_conn_sync(struct netpoll_conn *conn)
+{
+    uint32_t word = np_state_read(&conn->state);
+    /* First: what it sends may end a pause. */
+    if ((word & NP_SENDER_MASK) == NP_SENDER_POLLER && conn->end.phase < NP_PHASE_REMOVED)
+        np_conn_output_send(conn);
+    if ((word & NP_CONN_PAUSE_OUTPUT) != 0 && linkbuffer_unread(conn->output.lb) <= NP_OUTPUT_LOW) {
+        np_state_clear(&conn->state, NP_CONN_PAUSE_OUTPUT);
+        np_conn_dispatch(conn);
+    }
+    if ((word & NP_CONN_PAUSE_INPUT) != 0 && np_conn_may_resume_input(conn))
+        np_state_clear(&conn->state, NP_CONN_PAUSE_INPUT);
+    close_if_done(conn);
+    np_conn_input_sync(conn);
+    np_conn_go_on_ending(conn);
+}
