@@ -1,0 +1,495 @@
+/* model: connection state word
+ * run: spin -a, gcc -O2 -DSAFETY -DCOLLAPSE, ./pan -m10000
+ * flags: -O2 -DSAFETY -DCOLLAPSE
+ * pan: -m10000
+ * mutants: HANDBACK SENDMORE USES POKE PAUSE CLOSEIDLE TAILPOKE LATEPOKE RESETPAUSE NEEDLOW
+ */
+
+/*
+ * The word of netpoll/src/conn_state.h, one variable per field. A transition is one atomic step;
+ * whatever happens between two transitions (a look at the buffers, a system call) is a step of its
+ * own. Spin's memory is sequentially consistent: which orders the C code needs is not shown here.
+ *
+ * init chooses one of several small worlds; ONLY=n keeps the world n. A mutant takes one rule away
+ * and must lead to an error:
+ *   HANDBACK    handing the turn back looks at AGAIN
+ *   SENDMORE    giving up the sender looks at SEND_MORE
+ *   USES        ENDED waits for the last use
+ *   POKE        the poller clears POKED before it looks
+ *   PAUSE       the poller looks at the unread input again after it has set PAUSE_INPUT
+ *   CLOSEIDLE   an idle connection is closed only while POKED is clear
+ *   TAILPOKE    POKED is set by the transition that hands the turn back, not after it
+ *   LATEPOKE    nothing but the last turn pokes after ENDED
+ *   RESETPAUSE  after a reset, a request that paused output holds back does not keep it open
+ *   NEEDLOW     input below what the handler waits for is not paused
+ */
+mtype = { IDLE, SCHEDULED, RUNNING, AGAIN, NONE, THREAD, POLLER };
+mtype turn = IDLE;
+mtype sender = NONE;
+bool peer_eof, reset, closing, aborted, ended, stopping, pause_input, pause_output, poked, more;
+bool finished;          /* on_disconnect has returned; set together with POKED */
+byte uses;
+
+/* Shared beside the word. */
+byte unread;            /* input that nobody has consumed */
+byte need = 1;          /* unread input that is worth a turn; written by the turn's runner */
+bool eof_seen;          /* a handler saw the end and left the rest: no turn is due for it */
+byte posts;             /* accepted and not run */
+byte queued;            /* published and not sent */
+byte handles;           /* of the user; each keeps the memory, too */
+bool inbox;             /* the poke has reached the poller */
+bool due;               /* the turn has reached its executor */
+bool lent;              /* inline: the poller's thread runs the turn */
+bool gone;              /* the poller has dropped the connection's own reference */
+
+/* The descriptor and its peer. */
+bool is_open = true, shut, dead, out_ready, reset_event;
+byte space;             /* pieces that the socket still takes */
+
+/* What may happen in this world. */
+byte in_left, space_left, h_flush, f_flush, f_post;
+bool fin_left, reset_left, deadline_left, h_close, f_close, f_stop, h_retain;
+bool may_abort, may_requeue, is_inline, keeps_handle;
+
+/* What has happened. */
+byte running, sending, disconnects, posted, posts_run, flushed, sent;
+byte owed;              /* flushed before CLOSING */
+bool late;              /* the drain's deadline has passed */
+bool in_tail;           /* the first runner has handed back and still delivers its poke */
+
+#define HIGH 2          /* unread input that pauses the input; it resumes at LOW */
+#define LOW 1
+#define OUT_HIGH 2      /* the same for queued output */
+#define OUT_LOW 0
+
+#define INPUT_WANTED (!peer_eof && !closing && !pause_input && !pause_output)
+#define INPUT_LOW (unread <= LOW || (unread < need && !MUTANT(NEEDLOW)))
+#define INPUT_HIGH (unread >= HIGH && unread >= need)
+#define TURN_DUE(eof) (unread >= need || (eof && unread > 0 && !eof_seen))
+#define POLLER_LOOKS (pause_input || (!closing && (peer_eof || stopping)))
+#define WORLD(n) (ONLY == 0 || ONLY == n)
+#define WHEN(condition, steps) if :: condition -> steps :: else fi
+#define TURN_OF_POLLER (is_inline -> RUNNING : SCHEDULED)
+#define SENDER_OF_TURN (is_inline -> POLLER : THREAD)
+
+/* MUTANT(X) is 1 with -DMUTANT_X and 0 without, as the kernel's IS_ENABLED(). */
+#define SECOND_OF(first, second, ...) second
+#define COMMA_1 0,
+#define MUTANT(name) EXPANDED(MUTANT_##name)
+#define EXPANDED(value) IS_ONE(value)
+#define IS_ONE(value) FOLLOWS(COMMA_##value)
+#define FOLLOWS(comma) SECOND_OF(comma 1, 0)
+
+#ifndef ONLY
+#define ONLY 0
+#endif
+
+/* Part of a transition: POKED, and p when the caller has to deliver. Nothing counts after ENDED. */
+#define SET_POKED WHEN(!poked && (!ended || MUTANT(LATEPOKE)), poked = true; p = true)
+
+inline deliver() {
+    WHEN(p, atomic { assert(!inbox && !gone); inbox = true; p = false })
+}
+
+inline poke() {
+    atomic { assert(!gone || handles > 0); SET_POKED };
+    deliver()
+}
+
+inline claim_turn(as) {
+    atomic {
+        if
+        :: turn == IDLE -> turn = as; assert(!due && running == 0); due = true
+        :: turn == RUNNING -> turn = AGAIN
+        :: else
+        fi
+    }
+}
+
+inline close_conn(abort) {
+    atomic {
+        WHEN(!closing, closing = true; owed = flushed);
+        aborted = aborted || abort;
+        SET_POKED
+    };
+    deliver()
+}
+
+/* Follows every transition of the flusher and the sender that shows PAUSE_OUTPUT. */
+inline resume_output() {
+    if
+    :: pause_output && queued <= OUT_LOW ->
+        if
+        :: atomic { pause_output -> pause_output = false }; claim_turn(SCHEDULED); poke()
+        :: else
+        fi
+    :: else
+    fi
+}
+
+/* One system call. result: 0 sent, 1 full, 2 failed. */
+#define SEND_ONE \
+    assert(is_open && sending == 1); \
+    if \
+    :: dead || shut -> result = 2 \
+    :: !(dead || shut) && space > 0 -> space--; sent++; result = 0 \
+    :: !(dead || shut) && space == 0 -> result = 1 \
+    fi
+
+inline send_as_thread() {
+    do
+    :: atomic { queued > 0 && result != 2 -> assert(uses > 0); SEND_ONE };
+        if
+        :: atomic { result == 0 -> queued-- }
+        :: result == 2 -> atomic { peer_eof = true; reset = true; SET_POKED }; deliver()
+        :: atomic { result == 1 -> sender = POLLER; sending--; uses--; SET_POKED;
+                    is_sender = false; result = 0 };
+            deliver();
+            resume_output();
+            break
+        fi
+    :: else ->
+        atomic {
+            result = 0;
+            if
+            :: more && !MUTANT(SENDMORE) -> more = false
+            :: else ->
+                sender = NONE; sending--; uses--; is_sender = false;
+                WHEN(closing || stopping, SET_POKED)
+            fi
+        };
+        WHEN(!is_sender, deliver(); resume_output(); break)
+    od
+}
+
+inline flush(as) {
+    if
+    :: closing
+    :: else ->
+        atomic { queued++; flushed++; WHEN(!closing, owed = flushed) };
+        WHEN(queued >= OUT_HIGH, pause_output = true; resume_output());
+        atomic {
+            if
+            :: ended
+            :: !ended && sender != NONE -> more = true
+            :: !ended && sender == NONE ->
+                sender = as;
+                WHEN(as == THREAD, uses++; sending++; is_sender = true)
+            fi
+        };
+        WHEN(is_sender, send_as_thread())
+    fi
+}
+
+inline run_posts() {
+    do
+    :: atomic { posts > 0 -> posts-- };
+        assert(disconnects == 0);
+        posts_run++;
+        if :: h_flush > 0 && !closing -> h_flush--; flush(SENDER_OF_TURN) :: true fi
+    :: else -> break
+    od
+}
+
+/* A worker of the pool; with inline handlers the turn's part of the poller's thread. */
+proctype runner(bool second)
+{
+    bool p, saw_eof, is_sender;
+    byte seen, result;
+
+end_wait:
+    atomic {
+        due && (!second || in_tail) && (!is_inline || lent) ->
+        due = false; running++; assert(running == 1)
+    };
+    if :: atomic { turn == SCHEDULED -> turn = RUNNING } :: else -> assert(is_inline) fi;
+
+look:
+    run_posts();
+    if
+    :: ended -> goto last
+    :: !ended && (closing || pause_output) -> goto hand_back
+    :: atomic { !ended && !closing && !pause_output -> saw_eof = peer_eof }
+    fi;
+    if
+    :: atomic { TURN_DUE(saw_eof) -> seen = unread; need = 1 }
+    :: else -> goto hand_back
+    fi;
+
+    /* on_request consumes all, or one and perhaps asks for more than is left, or nothing */
+    assert(disconnects == 0);
+    if
+    :: atomic { unread = unread - seen; seen = 0 }
+    :: atomic { seen > 1 -> unread--; seen-- };
+        if :: need = seen + 1 :: true fi
+    :: need = seen + 1;
+        WHEN(saw_eof, eof_seen = true)
+    fi;
+    atomic { saw_eof = false; seen = 0 };
+    if
+    :: atomic { h_retain -> h_retain = false; handles++ }
+    :: h_flush > 0 -> h_flush--; flush(SENDER_OF_TURN)
+    :: h_close -> h_close = false; close_conn(false)
+    :: true
+    fi;
+    if
+    :: atomic { may_requeue -> may_requeue = false; turn = SCHEDULED; running--; lent = false;
+                assert(!due); due = true };
+        goto end_wait
+    :: goto look
+    fi;
+
+hand_back:
+    atomic {
+        saw_eof = false;
+        assert(!gone);
+        if
+        :: turn == AGAIN && !MUTANT(HANDBACK) -> turn = RUNNING; goto look
+        :: else ->
+            turn = IDLE; running--; lent = false; in_tail = !second;
+            saw_eof = (POLLER_LOOKS && MUTANT(TAILPOKE));
+            WHEN(POLLER_LOOKS && !MUTANT(TAILPOKE), SET_POKED)
+        fi
+    };
+    WHEN(saw_eof, saw_eof = false; poke());
+    deliver();
+    atomic { WHEN(!second, in_tail = false); goto end_wait };
+
+last:
+    run_posts();
+    atomic { disconnects++; assert(disconnects == 1 && posts == 0) };
+    atomic {
+        finished = true; running--; lent = false;
+        WHEN(!poked, poked = true; p = true)
+    };
+    deliver()
+}
+
+/* A thread of the user, once it holds a handle. */
+proctype other()
+{
+    bool p, is_sender;
+    byte result;
+
+end_wait:
+    handles > 0;
+    do
+    :: f_post > 0 ->
+        f_post--;
+        if
+        :: atomic { !ended -> uses++ };
+            atomic { posts++; posted++ };
+            claim_turn(SCHEDULED);
+            atomic { uses--; WHEN(uses == 0 && closing, SET_POKED) };
+            deliver()
+        :: else
+        fi
+    :: f_flush > 0 -> f_flush--; flush(THREAD)
+    :: f_close ->
+        f_close = false;
+        if :: close_conn(false) :: may_abort -> close_conn(true) fi
+    :: f_stop -> f_stop = false; atomic { stopping = true; SET_POKED }; deliver()
+    :: true -> break
+    od;
+    WHEN(!keeps_handle, handles--; atomic { WHEN(peer_eof || stopping, SET_POKED) }; deliver())
+}
+
+proctype peer()
+{
+    do
+    :: atomic { space_left > 0 -> space_left--; space++; out_ready = true }
+    :: atomic { reset_left -> reset_left = false; dead = true; reset_event = true }
+    :: else -> break
+    od
+}
+
+/* Nothing can move: whatever is left must wait for the world and not for a lost wake-up. */
+inline check_quiet() {
+    atomic {
+        assert(!inbox && !poked && !due && sender != THREAD && uses == 0);
+        assert(posts == 0 && posted == posts_run);
+        if
+        :: ended -> assert(finished && gone && disconnects == 1 && !is_open)
+        :: else ->
+            assert(turn == IDLE && disconnects == 0);
+            assert(queued == 0 || (sender == POLLER && space == 0 && !dead));
+            if
+            :: closing -> assert(is_open && !shut && queued > 0 && !aborted && !reset)
+            :: else ->
+                assert(!TURN_DUE(peer_eof) || pause_output);
+                assert(!pause_output || queued > OUT_LOW);
+                assert(!pause_input || (unread > LOW && unread >= need));
+                assert(!INPUT_WANTED || reading);
+                assert(!peer_eof || (handles > 0 && !reset) || pause_output);
+                assert(!stopping || queued > 0)
+            fi
+        fi
+    }
+}
+
+inline run_inline() {
+    if :: atomic { is_inline && due -> lent = true }; !lent :: else fi
+}
+
+#define LOOK_AT_END \
+    if :: closing -> goto drain :: !closing && (peer_eof || stopping) -> goto close_idle \
+    :: else -> goto looked fi
+
+proctype poller()
+{
+    bool p, reading = true, drained, is_idle, by_poke;
+    byte result;
+
+again:
+    if
+    :: atomic { inbox -> assert(!gone); inbox = false };
+        atomic { poked = (poked && MUTANT(POKE)); by_poke = MUTANT(POKE) };
+        goto look
+    :: is_inline && due -> run_inline(); goto look
+    :: !shut && reading && in_left > 0 && !dead -> goto input
+    :: atomic { !shut && reading && in_left == 0 && fin_left && !dead -> fin_left = false };
+        peer_eof = true;
+        goto eof
+    :: atomic { !shut && reset_event -> reset_event = false; peer_eof = true; reset = true };
+        goto eof
+    :: atomic { !shut && out_ready -> out_ready = false }; goto look
+    :: atomic { closing && !shut && deadline_left -> deadline_left = false; late = true };
+        goto look
+    :: timeout -> check_quiet(); goto done
+    fi;
+
+input:
+    WHEN(!INPUT_WANTED, reading = false; goto again);
+    atomic { in_left--; unread++ };
+    WHEN(TURN_DUE(false), claim_turn(TURN_OF_POLLER); run_inline());
+    WHEN(INPUT_HIGH,
+         atomic { pause_input = true; WHEN(MUTANT(PAUSE), reading = false; goto again) });
+    goto look;
+
+eof:
+    WHEN(TURN_DUE(true), claim_turn(TURN_OF_POLLER); run_inline());
+
+look:
+    atomic { WHEN(finished, goto looked); WHEN(!pause_input, goto act) };
+    WHEN(INPUT_LOW, pause_input = false);
+
+act:
+    atomic {
+        reading = INPUT_WANTED && !shut;
+        WHEN(sender == POLLER && !shut, goto send_rest);
+        LOOK_AT_END
+    };
+
+send_rest:
+    do
+    :: atomic { queued > 0 && result != 2 -> sending++; SEND_ONE; sending-- };
+        if
+        :: atomic { result == 0 -> queued-- }
+        :: result == 1 -> break
+        :: result == 2 -> atomic { peer_eof = true; reset = true }
+        fi
+    :: else ->
+        result = 0;
+        if
+        :: atomic { more && !MUTANT(SENDMORE) -> more = false }
+        :: atomic { !more || MUTANT(SENDMORE) -> sender = NONE }; break
+        fi
+    od;
+    result = 0;
+    resume_output();
+    run_inline();
+    atomic { LOOK_AT_END };
+
+close_idle:
+    /* What is looked at here cannot change unnoticed: a turn that ends sets POKED as it ends. */
+    if
+    :: reset || (peer_eof && handles == 0) || (stopping && queued == 0) ->
+        WHEN(!TURN_DUE(peer_eof) || (reset && pause_output && !MUTANT(RESETPAUSE)), is_idle = true)
+    :: else
+    fi;
+    WHEN(!is_idle, goto looked);
+    atomic {
+        is_idle = false;
+        if
+        :: turn == IDLE && !closing && (!poked || MUTANT(CLOSEIDLE)) ->
+            assert(reset || (!TURN_DUE(peer_eof) && (stopping || handles == 0)));
+            closing = true;
+            owed = flushed
+        :: else
+        fi;
+        WHEN(!closing, goto looked)
+    };
+
+drain:
+    if
+    :: shut
+    :: !shut && (reset || aborted || late) -> drained = true
+    :: else -> WHEN(queued == 0, WHEN(sender == NONE, drained = true))
+    fi;
+    atomic {
+        assert(!drained || (is_open && (reset || aborted || late || sent >= owed)));
+        WHEN(drained, drained = false; reading = false; shut = true);
+        WHEN(!shut || ended, goto looked)
+    };
+    if
+    :: atomic { uses == 0 || MUTANT(USES) -> ended = true };
+        atomic { assert(is_open && uses == 0); is_open = false };
+        claim_turn(TURN_OF_POLLER);
+        run_inline()
+    :: else
+    fi;
+
+looked:
+    atomic {
+        WHEN(by_poke, poked = false; by_poke = false);
+        WHEN(finished && !poked, gone = true);
+        goto again
+    };
+
+done:
+    skip
+}
+
+init {
+    atomic {
+        if
+        :: WORLD(1) -> /* input in pieces, the end, a share that is used up */
+            select(in_left : 0 .. 3); select(fin_left : 0 .. 1); select(may_requeue : 0 .. 1)
+        :: WORLD(2) -> /* output, then close or abort, with and without a deadline */
+            handles = 1; f_flush = 2; f_close = true; may_abort = true;
+            select(space_left : 0 .. 2); select(deadline_left : 0 .. 1)
+        :: WORLD(3) -> /* handlers on the poller */
+            is_inline = true; select(in_left : 1 .. 2); select(fin_left : 0 .. 1); h_flush = 2;
+            select(space_left : 0 .. 2)
+        :: WORLD(4) -> /* handlers on the poller, another thread posts and flushes */
+            is_inline = true; handles = 1; in_left = 1; h_flush = 1; f_post = 1; f_flush = 1;
+            select(space_left : 0 .. 1)
+        :: WORLD(5) -> /* a stop */
+            handles = 1; select(in_left : 0 .. 1); h_flush = 1; f_stop = true;
+            select(space_left : 0 .. 1)
+        :: WORLD(6) -> /* a reset while output is paused */
+            handles = 1; keeps_handle = true; select(in_left : 0 .. 1); f_flush = 2;
+            reset_left = true; select(space : 0 .. 1)
+        :: WORLD(7) -> /* posts beside requests, and a close */
+            handles = 1; select(in_left : 0 .. 1); select(fin_left : 0 .. 1); f_post = 1;
+            select(f_close : 0 .. 1)
+        :: WORLD(8) -> /* an answer from another thread after the end of the input */
+            select(in_left : 1 .. 2); fin_left = true; h_retain = true; f_flush = 1;
+            f_post = 1; space = 1
+        :: WORLD(9) -> /* output of two threads */
+            handles = 1; keeps_handle = true; in_left = 1; h_flush = 1; f_flush = 2;
+            select(space_left : 0 .. 2)
+        :: WORLD(10) -> /* a handler answers and closes while another thread closes */
+            handles = 1; in_left = 1; h_flush = 1; h_close = true; f_close = true;
+            select(space_left : 0 .. 1)
+        :: WORLD(11) -> /* a reset beside requests and posts */
+            handles = 1; in_left = 1; h_flush = 1; f_post = 1; reset_left = true;
+            select(space : 0 .. 1)
+        fi;
+        run poller();
+        run runner(false);
+        run runner(true);
+        run other();
+        run peer()
+    }
+}
