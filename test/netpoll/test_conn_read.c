@@ -1,0 +1,216 @@
+/* What a handler may read, and what it is told when there is too little. */
+#define _GNU_SOURCE
+#include "../support/pattern.h"
+#include "rig.h"
+
+#include <linkbuffer/linkbuffer.h>
+
+#include <criterion/criterion.h>
+#include <criterion/parameterized.h>
+#include <errno.h>
+#include <string.h>
+
+TestSuite(conn_read, .timeout = 60);
+
+/* A script that runs in a turn when the whole input is there. */
+struct script {
+    size_t wanted;
+    void (*run)(struct netpoll_conn *conn);
+    struct event done;
+    struct linkbuffer *slice;
+};
+
+static void run_script(struct netpoll_conn *conn, void *arg)
+{
+    struct script *script = arg;
+    if (netpoll_conn_len(conn) < script->wanted)
+        return;
+    netpoll_conn_set_data(conn, script);
+    script->run(conn);
+    event_add(&script->done);
+}
+
+/* Sends the text and lets the script run on it. */
+static void read_by(enum netpoll_handler mode, void (*run)(struct netpoll_conn *conn),
+                    const char *text, bool then_end)
+{
+    struct script script = {.wanted = strlen(text), .run = run, .done = EVENT_INIT};
+    struct rig rig = {0};
+    struct netpoll_server_options options = {
+        .on_request = run_script, .handler = mode, .arg = &script};
+    rig_start(&rig, &options);
+    int fd = rig_dial(&rig);
+    client_send(fd, text, strlen(text));
+    if (then_end)
+        client_end_sending(fd);
+    event_wait(&script.done, 1);
+    client_close(fd);
+    rig_finish_when_idle(&rig);
+}
+
+static bool shows(const void *data, const char *text)
+{
+    return memcmp(data, text, strlen(text)) == 0;
+}
+
+static void read_in_every_way(struct netpoll_conn *conn)
+{
+    const void *first;
+    const void *data;
+    char copy[4] = {0};
+    size_t n = 0;
+    CHECK(netpoll_conn_len(conn) == 26);
+    CHECK(netpoll_conn_peek(conn, 3, &first) == 0 && shows(first, "abc"));
+    CHECK(netpoll_conn_peek(conn, 26, &data) == 0 && shows(data, "abcdefghijklmnopqrstuvwxyz"));
+    CHECK(netpoll_conn_len(conn) == 26);
+    CHECK(netpoll_conn_next(conn, 5, &data) == 0 && shows(data, "abcde"));
+    CHECK(netpoll_conn_skip(conn, 2) == 0);
+    CHECK(netpoll_conn_until(conn, 'k', &data, &n) == 0 && n == 4 && shows(data, "hijk"));
+    CHECK(netpoll_conn_read(conn, copy, 3) == 3 && shows(copy, "lmn"));
+    CHECK(netpoll_conn_len(conn) == 12);
+    CHECK(netpoll_conn_next(conn, 0, &data) == 0);
+    CHECK(netpoll_conn_read(conn, copy, 0) == 0);
+    CHECK(shows(first, "abc"));
+    CHECK(netpoll_conn_skip(conn, 12) == 0);
+    CHECK(netpoll_conn_read(conn, copy, 3) == 0);
+}
+
+TEST_BOTH_MODES(conn_read, every_call_consumes_what_it_says)
+{
+    read_by(*mode, read_in_every_way, "abcdefghijklmnopqrstuvwxyz", false);
+}
+
+static void read_too_much(struct netpoll_conn *conn)
+{
+    const void *untouched = conn;
+    const void *data = untouched;
+    struct linkbuffer *slice = (struct linkbuffer *)conn;
+    size_t n = 77;
+    CHECK(netpoll_conn_next(conn, 4, &data) == -EAGAIN);
+    CHECK(netpoll_conn_peek(conn, 4, &data) == -EAGAIN);
+    CHECK(netpoll_conn_skip(conn, 4) == -EAGAIN);
+    CHECK(netpoll_conn_until(conn, '\n', &data, &n) == -EAGAIN);
+    CHECK(netpoll_conn_slice(conn, 4, &slice) == -EAGAIN && slice == NULL);
+    CHECK(netpoll_conn_next(conn, NETPOLL_MESSAGE_BYTES_MAX, &data) == -EAGAIN);
+    CHECK(netpoll_conn_next(conn, NETPOLL_MESSAGE_BYTES_MAX + 1, &data) == -EMSGSIZE);
+    CHECK(netpoll_conn_peek(conn, SIZE_MAX, &data) == -EMSGSIZE);
+    CHECK(netpoll_conn_skip(conn, SIZE_MAX) == -EMSGSIZE);
+    CHECK(netpoll_conn_slice(conn, SIZE_MAX, &slice) == -EMSGSIZE && slice == NULL);
+    CHECK(data == untouched && n == 77);
+    CHECK(netpoll_conn_len(conn) == 3);
+    CHECK(netpoll_conn_skip(conn, 3) == 0);
+}
+
+TEST_BOTH_MODES(conn_read, too_little_is_eagain_and_too_much_is_emsgsize)
+{
+    read_by(*mode, read_too_much, "abc", false);
+}
+
+/* Called again at the end, whatever was asked for. */
+static void read_at_end(struct netpoll_conn *conn)
+{
+    const void *data;
+    struct linkbuffer *slice;
+    size_t n;
+    if (netpoll_conn_next(conn, 4, &data) == -EAGAIN) {
+        struct script *script = netpoll_conn_data(conn);
+        script->wanted = 3;
+        return;
+    }
+    CHECK(netpoll_conn_next(conn, 4, &data) == NETPOLL_EOF);
+    CHECK(netpoll_conn_peek(conn, 4, &data) == NETPOLL_EOF);
+    CHECK(netpoll_conn_skip(conn, 4) == NETPOLL_EOF);
+    CHECK(netpoll_conn_until(conn, '\n', &data, &n) == NETPOLL_EOF);
+    CHECK(netpoll_conn_slice(conn, 4, &slice) == NETPOLL_EOF);
+    CHECK(netpoll_conn_is_active(conn));
+    CHECK(netpoll_conn_next(conn, 3, &data) == 0 && shows(data, "abc"));
+    netpoll_conn_set_data(conn, NULL);
+}
+
+TEST_BOTH_MODES(conn_read, too_little_at_the_end_is_eof)
+{
+    read_by(*mode, read_at_end, "abc", true);
+}
+
+static void read_after_close(struct netpoll_conn *conn)
+{
+    const void *data;
+    struct linkbuffer *slice;
+    size_t n;
+    char copy[4];
+    CHECK(netpoll_conn_close(conn) == 0);
+    CHECK(netpoll_conn_next(conn, 1, &data) == -ENOTCONN);
+    CHECK(netpoll_conn_peek(conn, 1, &data) == -ENOTCONN);
+    CHECK(netpoll_conn_skip(conn, 1) == -ENOTCONN);
+    CHECK(netpoll_conn_until(conn, 'a', &data, &n) == -ENOTCONN);
+    CHECK(netpoll_conn_read(conn, copy, 1) == -ENOTCONN);
+    CHECK(netpoll_conn_slice(conn, 1, &slice) == -ENOTCONN && slice == NULL);
+}
+
+TEST_BOTH_MODES(conn_read, nothing_can_be_read_after_close)
+{
+    read_by(*mode, read_after_close, "abc", false);
+}
+
+static void slice_three(struct netpoll_conn *conn)
+{
+    struct script *script = netpoll_conn_data(conn);
+    CHECK(netpoll_conn_slice(conn, 3, &script->slice) == 0);
+    CHECK(netpoll_conn_len(conn) == 3);
+    CHECK(netpoll_conn_skip(conn, 3) == 0);
+}
+
+TEST_BOTH_MODES(conn_read, a_slice_outlives_its_connection)
+{
+    struct script script = {.wanted = 6, .run = slice_three, .done = EVENT_INIT};
+    struct rig rig = {.beside_another = true}; /* the slice holds memory beyond its end */
+    struct netpoll_server_options options = {
+        .on_request = run_script, .handler = *mode, .arg = &script};
+    char copy[8] = {0};
+    size_t before = live_bytes();
+    rig_start(&rig, &options);
+    int fd = rig_dial(&rig);
+    client_send(fd, "abcdef", 6);
+    event_wait(&script.done, 1);
+    client_close(fd);
+    rig_finish_when_idle(&rig);
+    cr_assert_eq(linkbuffer_read(script.slice, copy, sizeof copy), 3);
+    cr_assert_str_eq(copy, "abc");
+    linkbuffer_destroy(script.slice);
+    cr_assert_eq(live_bytes(), before);
+}
+
+/* Lines that come in pieces: the next turn comes with a byte more than was searched in vain. */
+static void echo_lines(struct netpoll_conn *conn, void *arg)
+{
+    const void *line;
+    size_t n;
+    (void)arg;
+    while (netpoll_conn_until(conn, '\n', &line, &n) == 0) {
+        CHECK(netpoll_conn_write(conn, line, n) == 0);
+        CHECK(netpoll_conn_flush(conn) == 0);
+    }
+}
+
+TEST_BOTH_MODES(conn_read, until_finds_lines_that_come_in_pieces)
+{
+    struct rig rig = {0};
+    struct netpoll_server_options options = {.on_request = echo_lines, .handler = *mode};
+    char line[1000];
+    char answer[1000];
+    uint64_t random = 5;
+    rig_start(&rig, &options);
+    int fd = rig_dial(&rig);
+    for (unsigned i = 0; i < 300; i++) {
+        size_t n = random_size(&random, sizeof line);
+        memset(line, 'a' + (int)(i % 26), n);
+        line[n - 1] = '\n';
+        size_t half = (size_t)random_below(&random, n);
+        client_send(fd, line, half);
+        client_send(fd, line + half, n - half);
+        cr_assert_eq(client_receive(fd, answer, n), n);
+        cr_assert_eq(memcmp(line, answer, n), 0);
+    }
+    client_close(fd);
+    rig_finish_when_idle(&rig);
+}
