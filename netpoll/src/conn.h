@@ -21,9 +21,9 @@
 #define NP_OUTPUT_LOW  ((size_t)256 * 1024)
 /* Output queued before a flush above which the flush is refused. */
 #define NP_OUTPUT_HARD ((size_t)16 * 1024 * 1024)
-/* Input up to this that outlives its turn is copied to a block of its own: one copy of 1 KiB costs
- * nothing that can be measured, from 2 KiB on it does; see docs/performance.md. */
-#define NP_COPY_LIMIT ((size_t)1024)
+/* Input up to this that outlives its turn is copied to a block of its own: what fills a 2 KiB size
+ * class, so that a message of 1 KiB and its head are among it. See docs/performance.md. */
+#define NP_COPY_LIMIT ((size_t)2048 - LINKBUFFER_BLOCK_OVERHEAD)
 
 /* A call to make in the connection's turn or at its end. */
 struct np_conn_call {
