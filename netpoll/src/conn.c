@@ -79,9 +79,9 @@ static bool is_refused(struct netpoll_conn *conn)
     if (conn->options->on_prepare == NULL)
         return false;
     /* Not watched yet: whatever would lead to the poller is refused. */
-    np_state_set(&conn->state, NP_CONN_ENDED);
+    np_state_set(&conn->state, NP_CONN_CLOSING | NP_CONN_ENDED);
     np_conn_call(conn, call_prepare, &call);
-    np_state_clear(&conn->state, NP_CONN_ENDED);
+    np_state_clear(&conn->state, NP_CONN_CLOSING | NP_CONN_ENDED);
     return call.status != 0;
 }
 
