@@ -24,6 +24,9 @@
 /* Input up to this that outlives its turn is copied to a block of its own: what fills a 2 KiB size
  * class, so that a message of 1 KiB and its head are among it. See docs/performance.md. */
 #define NP_COPY_LIMIT ((size_t)2048 - LINKBUFFER_BLOCK_OVERHEAD)
+/* Input up to this that a turn leaves unread is copied out of its block of 64 KiB: a peer's
+ * segments must not keep many times their size. */
+#define NP_SETTLE_LIMIT ((size_t)16 * 1024)
 
 /* A call to make in the connection's turn or at its end. */
 struct np_conn_call {

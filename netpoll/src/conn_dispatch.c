@@ -103,7 +103,7 @@ static bool hand_back(struct netpoll_conn *conn)
 {
     bool deliver_poke;
     if (linkbuffer_unread(conn->input.lb) > 0)
-        linkbuffer_settle(conn->input.lb, NP_COPY_LIMIT);
+        linkbuffer_settle(conn->input.lb, NP_SETTLE_LIMIT);
     if (!np_state_end_turn(&conn->state, &deliver_poke))
         return false;
     if (deliver_poke)
