@@ -98,7 +98,9 @@ int np_conn_output_lend(struct np_fd *fd, struct iovec *iov, int max)
             break;
     }
     conn->output.started = false;
-    np_conn_sync(conn);
+    /* Not from here: it may ask the backend for output, which is about to forget this one. */
+    if (np_state_poke(&conn->state, 0))
+        np_conn_poke(conn);
     return 0;
 }
 
