@@ -1,0 +1,154 @@
+/* The timing wheel against a plain table of timers. */
+#include "../support/pattern.h"
+
+#include "timer.h"
+
+#include <criterion/criterion.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+TestSuite(timer, .timeout = 60);
+
+#define TIMERS 300
+#define OPS    100000
+
+struct model {
+    struct np_timer timer; /* first: what fn gets */
+    uint64_t expires;      /* 0: not armed */
+    bool fired;
+};
+
+static struct np_wheel wheel;
+static struct model models[TIMERS];
+static uint64_t advanced_to;
+
+static void fire(struct np_timer *timer)
+{
+    struct model *model = (struct model *)timer;
+    cr_assert_not(np_timer_is_armed(timer));
+    cr_assert_neq(model->expires, 0, "it was not armed");
+    cr_assert_eq(wheel.tick, model->expires, "due %lu, fired %lu", (unsigned long)model->expires,
+                 (unsigned long)wheel.tick);
+    model->expires = 0;
+    model->fired = true;
+}
+
+static void start(uint64_t now)
+{
+    np_wheel_init(&wheel, now);
+    advanced_to = now;
+    for (unsigned i = 0; i < TIMERS; i++)
+        models[i] = (struct model){.timer.fn = fire};
+}
+
+static void add(struct model *model, uint64_t at)
+{
+    model->expires = at > wheel.tick ? at : wheel.tick + 1;
+    np_wheel_add(&wheel, &model->timer, at);
+    cr_assert(np_timer_is_armed(&model->timer));
+}
+
+/* Delays of every magnitude, beyond the wheel's reach among them. */
+static uint64_t random_delay(uint64_t *random)
+{
+    return random_size(random, (size_t)1 << random_below(random, 28)) - 1;
+}
+
+static void check_all(void)
+{
+    uint64_t first = UINT64_MAX;
+    uint64_t count = 0;
+    for (unsigned i = 0; i < TIMERS; i++) {
+        uint64_t expires = models[i].expires;
+        cr_assert_eq(np_timer_is_armed(&models[i].timer), expires != 0);
+        cr_assert(expires == 0 || expires > advanced_to, "it is overdue");
+        count += expires != 0;
+        if (expires != 0 && expires < first)
+            first = expires;
+    }
+    cr_assert_eq(wheel.count, count);
+    /* It may wake up early to look at a level, never late. */
+    cr_assert_leq(np_wheel_next(&wheel), first);
+    cr_assert_eq(np_wheel_next(&wheel) == UINT64_MAX, count == 0);
+}
+
+static void run_random(uint64_t seed, uint64_t now)
+{
+    uint64_t random = seed;
+    start(now);
+    for (unsigned i = 0; i < OPS; i++) {
+        struct model *model = &models[random_below(&random, TIMERS)];
+        uint64_t what = random_below(&random, 8);
+        if (what < 5 && model->expires == 0) {
+            add(model, wheel.tick + random_delay(&random));
+        } else if (what < 6) {
+            np_wheel_remove(&wheel, &model->timer);
+            model->expires = 0;
+        } else if (what == 6) {
+            advanced_to += random_delay(&random);
+            np_wheel_advance(&wheel, advanced_to);
+            cr_assert_eq(wheel.tick, advanced_to);
+        } else {
+            uint64_t next = np_wheel_next(&wheel);
+            if (next != UINT64_MAX)
+                advanced_to = next;
+            np_wheel_advance(&wheel, advanced_to);
+        }
+        if (i % 16 == 0)
+            check_all();
+    }
+}
+
+Test(timer, agrees_with_a_plain_table)
+{
+    run_random(1, 0);
+    run_random(2, 123456789);
+    run_random(3, (UINT64_C(1) << 32) - 100);
+}
+
+Test(timer, a_deadline_that_has_passed_fires_in_the_next_tick)
+{
+    start(1000);
+    add(&models[0], 0);
+    add(&models[1], 1000);
+    np_wheel_advance(&wheel, 1000);
+    cr_assert_not(models[0].fired);
+    np_wheel_advance(&wheel, 1001);
+    cr_assert(models[0].fired);
+    cr_assert(models[1].fired);
+    cr_assert_eq(np_wheel_next(&wheel), UINT64_MAX);
+}
+
+Test(timer, a_clock_that_goes_back_does_nothing)
+{
+    start(1000);
+    add(&models[0], 1010);
+    np_wheel_advance(&wheel, 500);
+    cr_assert_eq(wheel.tick, 1000);
+    np_wheel_advance(&wheel, 1010);
+    cr_assert(models[0].fired);
+}
+
+/* Fires again and again, and takes others away, from inside. */
+static unsigned chain_count;
+
+static void chain(struct np_timer *timer)
+{
+    if (++chain_count < 100)
+        np_wheel_add(&wheel, timer, wheel.tick);
+    np_wheel_remove(&wheel, &models[1].timer);
+}
+
+Test(timer, timers_may_be_added_and_removed_by_one_that_fires)
+{
+    start(5);
+    models[0].timer.fn = chain;
+    np_wheel_add(&wheel, &models[0].timer, 10);
+    np_wheel_add(&wheel, &models[1].timer, 11);
+    np_wheel_advance(&wheel, 10);
+    np_wheel_remove(&wheel, &models[1].timer);
+    cr_assert_eq(chain_count, 1);
+    np_wheel_advance(&wheel, 1000);
+    cr_assert_eq(chain_count, 100, "one a tick");
+    cr_assert_eq(wheel.count, 0);
+}
