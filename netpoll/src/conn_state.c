@@ -61,7 +61,9 @@ bool np_state_end_turn(struct np_conn_state *state, bool *deliver_poke)
             continue;
         }
         uint32_t to = with_turn(word, NP_TURN_IDLE);
-        if ((word & NP_CONN_POLLER_WAITS_FOR_TURN) != 0)
+        /* Not after the end: the poller claims the last turn itself, and nobody keeps the
+         * connection alive for a poke that comes behind it. */
+        if ((word & NP_CONN_POLLER_WAITS_FOR_TURN) != 0 && (word & NP_CONN_ENDED) == 0)
             to |= NP_CONN_POKED;
         if (change(state, &word, to)) {
             *deliver_poke = (to & ~word & NP_CONN_POKED) != 0;
@@ -161,7 +163,9 @@ bool np_state_close_idle(struct np_conn_state *state, uint32_t bits)
 {
     uint32_t word = np_state_read(state);
     do {
-        if ((word & NP_TURN_MASK) != NP_TURN_IDLE || (word & NP_CONN_CLOSING) != 0)
+        /* A turn that came and went since the poller looked has left a poke. */
+        if ((word & NP_TURN_MASK) != NP_TURN_IDLE ||
+            (word & (NP_CONN_CLOSING | NP_CONN_POKED)) != 0)
             return false;
     } while (!change(state, &word, word | bits | NP_CONN_CLOSING));
     return true;

@@ -116,7 +116,8 @@ void np_state_set(struct np_conn_state *state, uint32_t bits);
 uint32_t np_state_clear(struct np_conn_state *state, uint32_t bits);
 /* CLOSING, with ABORTED or not, unless ENDED. True: it was not closing before. */
 bool np_state_close(struct np_conn_state *state, uint32_t bits, bool *deliver_poke);
-/* CLOSING if the turn is idle and it was not closing; otherwise nothing changes. Poller only. */
+/* CLOSING if the turn is idle, no poke is on its way and it was not closing; otherwise nothing
+ * changes. Poller only. */
 bool np_state_close_idle(struct np_conn_state *state, uint32_t bits);
 
 /* 0, or -ENOTCONN once ENDED. */

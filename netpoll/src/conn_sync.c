@@ -31,7 +31,11 @@ static void close_if_done(struct netpoll_conn *conn)
     uint32_t word = np_state_read(&conn->state);
     if ((word & (NP_CONN_PEER_EOF | NP_CONN_SHUTDOWN)) == 0 || (word & NP_CONN_CLOSING) != 0)
         return;
-    if ((word & NP_TURN_MASK) != NP_TURN_IDLE || np_conn_is_request_due(conn, word))
+    if ((word & NP_TURN_MASK) != NP_TURN_IDLE)
+        return;
+    /* Output that is never sent again must not keep a request waiting. */
+    bool is_hopeless = (word & NP_CONN_RESET) != 0 && (word & NP_CONN_PAUSE_OUTPUT) != 0;
+    if (np_conn_is_request_due(conn, word) && !is_hopeless)
         return;
     if ((word & NP_CONN_RESET) != 0) {
         np_state_close_idle(&conn->state, NP_CONN_ABORTED);
