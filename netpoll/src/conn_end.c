@@ -89,17 +89,25 @@ static void start_drain(struct netpoll_conn *conn)
 /* The descriptor goes; the last turn is due. The connection may be gone when this returns. */
 static void end(struct netpoll_conn *conn)
 {
-    if (!np_state_end(&conn->state))
-        return; /* the last use, or the poke on its way, brings the poller here again */
-    struct np_poller *poller = conn->fd.poller;
-    conn->end.phase = NP_PHASE_ENDED;
-    close(conn->fd.fd);
+    /* A turn that runs already may be the last one and let go of the memory as soon as it sees
+     * ENDED. Relaxed: the count of the connection's life is still there. */
+    atomic_fetch_add_explicit(&conn->refs, 1, memory_order_relaxed);
+    /* If not: the last use, or the poke on its way, brings the poller here again. */
+    if (np_state_end(&conn->state)) {
+        conn->end.phase = NP_PHASE_ENDED;
+        close(conn->fd.fd);
+        np_conn_dispatch(conn);
+    }
+    np_conn_unref(conn);
+}
+
+static void leave_poller(struct netpoll_conn *conn)
+{
     if (conn->next != NULL)
         conn->next->link = conn->link;
     *conn->link = conn->next;
     /* Relaxed: a figure. */
-    atomic_fetch_sub_explicit(&poller->conn_count, 1, memory_order_relaxed);
-    np_conn_dispatch(conn);
+    atomic_fetch_sub_explicit(&conn->fd.poller->conn_count, 1, memory_order_relaxed);
 }
 
 void np_conn_go_on_ending(struct netpoll_conn *conn)
@@ -125,6 +133,7 @@ void np_conn_closed(struct np_fd *fd)
 {
     struct netpoll_conn *conn = (struct netpoll_conn *)fd;
     conn->end.phase = NP_PHASE_GONE;
+    leave_poller(conn);
     np_conn_go_on_ending(conn);
 }
 
