@@ -1,4 +1,5 @@
 /* Start, end and the bookkeeping of a rig. */
+#define _GNU_SOURCE
 #include "rig.h"
 
 #include "../support/pattern.h"
@@ -7,9 +8,13 @@
 #include <linkbuffer/linkbuffer.h>
 #include <mcache/mcache.h>
 
+#include <errno.h>
+#include <linux/io_uring.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #define SHUTDOWN_MS 20000
 
@@ -20,6 +25,28 @@ enum netpoll_backend backend_under_test(void)
         return NETPOLL_BACKEND_EPOLL;
     CHECK(strcmp(name, "io_uring") == 0);
     return NETPOLL_BACKEND_IO_URING;
+}
+
+static int ring_refusal(void)
+{
+    struct io_uring_params params = {.flags =
+                                         IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN};
+    int fd = (int)syscall(SYS_io_uring_setup, 8, &params);
+    if (fd < 0)
+        return errno;
+    int error = 0;
+    if (syscall(SYS_io_uring_enter, fd, 0, 0, IORING_ENTER_GETEVENTS, NULL, 0) < 0)
+        error = errno;
+    struct io_uring_probe probe = {0};
+    if (error == 0 && syscall(SYS_io_uring_register, fd, IORING_REGISTER_PROBE, &probe, 0) < 0)
+        error = errno;
+    close(fd);
+    return error;
+}
+
+int backend_refusal(void)
+{
+    return backend_under_test() == NETPOLL_BACKEND_IO_URING ? ring_refusal() : 0;
 }
 
 void rig_log(enum netpoll_log_level level, const char *message, void *arg)

@@ -37,6 +37,13 @@ struct rig {
 
 /* From NETPOLL_TEST_BACKEND; epoll when it is not set. */
 enum netpoll_backend backend_under_test(void);
+/*
+ * The errno of whoever refuses that backend to this process as such, so that there is nothing to
+ * test; 0 when nobody does. Asked without our library, whose own refusal must fail the tests.
+ */
+int backend_refusal(void);
+/* What ctest takes for a test that could not be made. */
+#define STATUS_SKIPPED 77
 /* Room for the runtime's log of a test that makes its own; arg is a struct rig. */
 void rig_log(enum netpoll_log_level level, const char *message, void *arg);
 

@@ -75,11 +75,13 @@ static int open_socket(int family)
 /* A connect that a signal interrupts goes on by itself; another call tells how it ended. */
 static int finish_connect(int fd, const union address *address, socklen_t n)
 {
+    const int64_t give_up_at = now_ms() + DEADLINE_MS;
     while (connect(fd, &address->any, n) != 0) {
         if (errno == EISCONN)
             return 0;
         if (errno != EINTR && errno != EALREADY && errno != EAGAIN)
             return -errno;
+        CHECK(now_ms() < give_up_at);
         sched_yield();
     }
     return 0;
@@ -151,17 +153,33 @@ static ssize_t receive(int fd, void *into, size_t n)
     }
 }
 
-size_t client_receive(int fd, void *into, size_t n)
+/* Up to n bytes; what stopped it before: 0 at the end, or -errno. */
+static size_t receive_all(int fd, void *into, size_t n, ssize_t *stopped_by)
 {
     size_t done = 0;
+    *stopped_by = 0;
     while (done < n) {
         ssize_t got = receive(fd, (char *)into + done, n - done);
-        CHECK(got >= 0);
-        if (got == 0)
+        *stopped_by = got;
+        if (got <= 0)
             break;
         done += (size_t)got;
     }
     return done;
+}
+
+size_t client_receive(int fd, void *into, size_t n)
+{
+    ssize_t stopped_by;
+    size_t done = receive_all(fd, into, n, &stopped_by);
+    CHECK(stopped_by >= 0);
+    return done;
+}
+
+size_t client_try_receive(int fd, void *into, size_t n)
+{
+    ssize_t stopped_by;
+    return receive_all(fd, into, n, &stopped_by);
 }
 
 bool client_sees_end(int fd)

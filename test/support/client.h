@@ -20,6 +20,8 @@ void client_send(int fd, const void *data, size_t n);
 size_t client_try_send(int fd, const void *data, size_t n);
 /* Receives n bytes, fewer only at the end. */
 size_t client_receive(int fd, void *into, size_t n);
+/* The same; fewer also when the connection broke. */
+size_t client_try_receive(int fd, void *into, size_t n);
 /* The peer's end is the next thing that comes. */
 bool client_sees_end(int fd);
 /* A reset comes, after any number of bytes. */
