@@ -279,9 +279,10 @@ TEST_BOTH_MODES(end_to_end, signals_interrupt_nothing)
     run_streams(&rig, 4, (size_t)32 << 20, PIECE_MAX);
     run_threads(2, run_short_connections, &rig);
     WAIT_UNTIL(rig_stats(&rig).connections == 0);
-    rig_finish(&rig);
+    cr_assert_eq(netpoll_server_shutdown(rig.server, DEADLINE_MS), 0);
     atomic_store(&storm.stop, true);
     pthread_join(thread, NULL);
+    rig_finish(&rig);
     cr_assert_gt(storm.sent, 0);
     cr_assert_gt(signals_taken, 0);
 }
