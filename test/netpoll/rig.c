@@ -1,5 +1,4 @@
 /* Start, end and the bookkeeping of a rig. */
-#define _GNU_SOURCE
 #include "rig.h"
 
 #include "../support/pattern.h"

@@ -1,5 +1,4 @@
 /* Birth of a connection, and what may be asked of it. */
-#define _GNU_SOURCE
 #include "../support/process.h"
 #include "rig.h"
 
@@ -141,7 +140,7 @@ Test(conn, ids_do_not_repeat)
 static void expect_peer(struct birth *birth, int fd, const char *expected)
 {
     char text[NETPOLL_ADDRESS_BYTES];
-    struct sockaddr_in6 address;
+    struct sockaddr_in6 address = {0};
     socklen_t n = sizeof address;
     char full[NETPOLL_ADDRESS_BYTES];
     CHECK(getsockname(fd, (struct sockaddr *)&address, &n) == 0);

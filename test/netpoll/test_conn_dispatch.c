@@ -1,5 +1,4 @@
 /* Whose turn it is: when callbacks run, in which order, and never two at once. */
-#define _GNU_SOURCE
 #include "../support/pattern.h"
 #include "../support/process.h"
 #include "rig.h"

@@ -1,5 +1,4 @@
 /* The end of a connection: what is still sent, what the peer sees, and why it ended. */
-#define _GNU_SOURCE
 #include "../support/pattern.h"
 #include "../support/process.h"
 #include "rig.h"

@@ -1,5 +1,4 @@
 /* What is received: how much of it, into how much memory, and its end. */
-#define _GNU_SOURCE
 #include "../support/pattern.h"
 #include "../support/process.h"
 #include "rig.h"

@@ -1,5 +1,4 @@
 /* What a handler may read, and what it is told when there is too little. */
-#define _GNU_SOURCE
 #include "../support/pattern.h"
 #include "rig.h"
 

@@ -1,5 +1,4 @@
 /* Bytes through the whole of it: every byte comes back, in order, on its own connection. */
-#define _GNU_SOURCE
 #include "../support/pattern.h"
 #include "../support/process.h"
 #include "rig.h"

@@ -1,5 +1,4 @@
 /* Listening: every kind of address, what is refused, and the descriptor limit. */
-#define _GNU_SOURCE
 #include "../support/process.h"
 #include "rig.h"
 

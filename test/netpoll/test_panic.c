@@ -1,5 +1,4 @@
 /* A panic in a callback costs that connection and nothing else. */
-#define _GNU_SOURCE
 #include "rig.h"
 
 #include <gopool/panic.h>

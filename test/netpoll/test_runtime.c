@@ -1,5 +1,4 @@
 /* Runtimes: their options one by one, the environment, the backend and the figures. */
-#define _GNU_SOURCE
 #include "../support/process.h"
 #include "rig.h"
 

@@ -1,5 +1,4 @@
 /* Servers: their options one by one, and their shutdown. */
-#define _GNU_SOURCE
 #include "../support/process.h"
 #include "rig.h"
 

@@ -1,5 +1,4 @@
 /* Whether io_uring is used: what refuses it, one system call at a time. */
-#define _GNU_SOURCE
 #include "../support/process.h"
 #include "rig.h"
 

@@ -1,5 +1,4 @@
 /* Plain sockets with deadlines. */
-#define _GNU_SOURCE
 #include "client.h"
 
 #include "check.h"

@@ -1,5 +1,4 @@
 /* /proc, wait(2) and seccomp(2). */
-#define _GNU_SOURCE
 #include "process.h"
 
 #include "check.h"
