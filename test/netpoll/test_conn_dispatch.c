@@ -329,6 +329,33 @@ TEST_BOTH_MODES(conn_dispatch, posts_run_once_each_in_their_order_and_never_besi
     rig_finish_when_idle(&rig);
 }
 
+/* Posts itself until it has run often enough. */
+static void post_again(struct netpoll_conn *conn, void *arg)
+{
+    struct turns *turns = arg;
+    if (++turns->len < 1000)
+        CHECK(netpoll_conn_post(conn, post_again, turns) == 0);
+    else
+        event_add(&turns->calls);
+}
+
+TEST_BOTH_MODES(conn_dispatch, a_post_may_post)
+{
+    struct turns turns = TURNS_INIT;
+    struct rig rig = {0};
+    struct netpoll_server_options options = {
+        .on_connect = grab_conn, .on_request = take_one, .handler = *mode, .arg = &turns};
+    rig_start(&rig, &options);
+    int fd = rig_dial(&rig);
+    event_wait(&turns.grab.connects, 1);
+    cr_assert_eq(netpoll_conn_post(turns.grab.conn, post_again, &turns), 0);
+    event_wait(&turns.calls, 1);
+    netpoll_conn_release(turns.grab.conn);
+    client_close(fd);
+    rig_finish_when_idle(&rig);
+    cr_assert_eq(turns.len, 1000);
+}
+
 /* A flood on the same poller must not keep a small request waiting for ever. */
 struct flood {
     int fd;

@@ -266,6 +266,26 @@ Test(server, shutdown_lets_a_busy_connection_answer)
     rig_finish(&rig);
 }
 
+TEST_BOTH_MODES(server, shutdown_serves_what_had_come)
+{
+    struct rig rig = {0};
+    struct netpoll_server_options options = {.on_request = echo_copy, .handler = *mode};
+    int fds[50];
+    char answer[4];
+    rig_start(&rig, &options);
+    for (unsigned i = 0; i < 50; i++) {
+        fds[i] = rig_dial(&rig);
+        client_send(fds[i], "last", 4);
+    }
+    cr_assert_eq(netpoll_server_shutdown(rig.server, DEADLINE_MS), 0);
+    for (unsigned i = 0; i < 50; i++) {
+        cr_assert_eq(client_receive(fds[i], answer, 4), 4);
+        cr_assert(client_sees_end(fds[i]));
+        client_close(fds[i]);
+    }
+    rig_finish(&rig);
+}
+
 static void *open_gate_at_reset(void *arg)
 {
     struct seen *seen = arg;
