@@ -2,7 +2,7 @@
  * run: spin -a, gcc -O2 -DSAFETY -DCOLLAPSE, ./pan -m10000
  * flags: -O2 -DSAFETY -DCOLLAPSE
  * pan: -m10000
- * mutants: HANDBACK SENDMORE USES POKE PAUSE CLOSEIDLE TAILPOKE LATEPOKE RESETPAUSE NEEDLOW
+ * mutants: HANDBACK SENDMORE USES POKE PAUSE CLOSEIDLE TAILPOKE LATEPOKE ENDPOKED ENDPIN NEEDLOW
  */
 
 /*
@@ -19,15 +19,15 @@
  *   PAUSE       the poller looks at the unread input again after it has set PAUSE_INPUT
  *   CLOSEIDLE   an idle connection is closed only while POKED is clear
  *   TAILPOKE    POKED is set by the transition that hands the turn back, not after it
- *   LATEPOKE    nothing but the last turn pokes after ENDED
- *   RESETPAUSE  after a reset, a request that paused output holds back does not keep it open
+ *   LATEPOKE    the transition that hands the turn back sets no POKED after ENDED
+ *   ENDPOKED    ENDED waits for the poke on its way
+ *   ENDPIN      the poller holds a reference of its own from ENDED until the last turn is due
  *   NEEDLOW     input below what the handler waits for is not paused
  */
 mtype = { IDLE, SCHEDULED, RUNNING, AGAIN, NONE, THREAD, POLLER };
 mtype turn = IDLE;
 mtype sender = NONE;
 bool peer_eof, reset, closing, aborted, ended, stopping, pause_input, pause_output, poked, more;
-bool finished;          /* on_disconnect has returned; set together with POKED */
 byte uses;
 
 /* Shared beside the word. */
@@ -40,7 +40,8 @@ byte handles;           /* of the user; each keeps the memory, too */
 bool inbox;             /* the poke has reached the poller */
 bool due;               /* the turn has reached its executor */
 bool lent;              /* inline: the poller's thread runs the turn */
-bool gone;              /* the poller has dropped the connection's own reference */
+bool gone;              /* the last turn has dropped the connection's own reference */
+bool pinned;            /* the poller holds another one */
 
 /* The descriptor and its peer. */
 bool is_open = true, shut, dead, out_ready, reset_event;
@@ -54,7 +55,6 @@ bool may_abort, may_requeue, is_inline, keeps_handle;
 /* What has happened. */
 byte running, sending, disconnects, posted, posts_run, flushed, sent;
 byte owed;              /* flushed before CLOSING */
-bool late;              /* the drain's deadline has passed */
 bool in_tail;           /* the first runner has handed back and still delivers its poke */
 
 #define HIGH 2          /* unread input that pauses the input; it resumes at LOW */
@@ -66,7 +66,8 @@ bool in_tail;           /* the first runner has handed back and still delivers i
 #define INPUT_LOW (unread <= LOW || (unread < need && !MUTANT(NEEDLOW)))
 #define INPUT_HIGH (unread >= HIGH && unread >= need)
 #define TURN_DUE(eof) (unread >= need || (eof && unread > 0 && !eof_seen))
-#define POLLER_LOOKS (pause_input || (!closing && (peer_eof || stopping)))
+#define TURN_AWAITED (pause_input || closing || peer_eof || stopping)
+#define SENDER_AWAITED (closing || stopping || pause_output)
 #define WORLD(n) (ONLY == 0 || ONLY == n)
 #define WHEN(condition, steps) if :: condition -> steps :: else fi
 #define TURN_OF_POLLER (is_inline -> RUNNING : SCHEDULED)
@@ -84,16 +85,11 @@ bool in_tail;           /* the first runner has handed back and still delivers i
 #define ONLY 0
 #endif
 
-/* Part of a transition: POKED, and p when the caller has to deliver. Nothing counts after ENDED. */
-#define SET_POKED WHEN(!poked && (!ended || MUTANT(LATEPOKE)), poked = true; p = true)
+/* Part of a transition: POKED, and p when the caller has to deliver. */
+#define SET_POKED WHEN(!poked, poked = true; p = true)
 
 inline deliver() {
     WHEN(p, atomic { assert(!inbox && !gone); inbox = true; p = false })
-}
-
-inline poke() {
-    atomic { assert(!gone || handles > 0); SET_POKED };
-    deliver()
 }
 
 inline claim_turn(as) {
@@ -108,23 +104,12 @@ inline claim_turn(as) {
 
 inline close_conn(abort) {
     atomic {
-        WHEN(!closing, closing = true; owed = flushed);
-        aborted = aborted || abort;
-        SET_POKED
+        WHEN(!ended,
+             WHEN(!closing, closing = true; owed = flushed);
+             aborted = aborted || abort;
+             SET_POKED)
     };
     deliver()
-}
-
-/* Follows every transition of the flusher and the sender that shows PAUSE_OUTPUT. */
-inline resume_output() {
-    if
-    :: pause_output && queued <= OUT_LOW ->
-        if
-        :: atomic { pause_output -> pause_output = false }; claim_turn(SCHEDULED); poke()
-        :: else
-        fi
-    :: else
-    fi
 }
 
 /* One system call. result: 0 sent, 1 full, 2 failed. */
@@ -141,12 +126,10 @@ inline send_as_thread() {
     :: atomic { queued > 0 && result != 2 -> assert(uses > 0); SEND_ONE };
         if
         :: atomic { result == 0 -> queued-- }
-        :: result == 2 -> atomic { peer_eof = true; reset = true; SET_POKED }; deliver()
+        :: result == 2 -> close_conn(true)
         :: atomic { result == 1 -> sender = POLLER; sending--; uses--; SET_POKED;
                     is_sender = false; result = 0 };
-            deliver();
-            resume_output();
-            break
+            deliver(); break
         fi
     :: else ->
         atomic {
@@ -155,10 +138,10 @@ inline send_as_thread() {
             :: more && !MUTANT(SENDMORE) -> more = false
             :: else ->
                 sender = NONE; sending--; uses--; is_sender = false;
-                WHEN(closing || stopping, SET_POKED)
+                WHEN(SENDER_AWAITED, SET_POKED)
             fi
         };
-        WHEN(!is_sender, deliver(); resume_output(); break)
+        WHEN(!is_sender, deliver(); break)
     od
 }
 
@@ -167,7 +150,6 @@ inline flush(as) {
     :: closing
     :: else ->
         atomic { queued++; flushed++; WHEN(!closing, owed = flushed) };
-        WHEN(queued >= OUT_HIGH, pause_output = true; resume_output());
         atomic {
             if
             :: ended
@@ -177,24 +159,26 @@ inline flush(as) {
                 WHEN(as == THREAD, uses++; sending++; is_sender = true)
             fi
         };
-        WHEN(is_sender, send_as_thread())
+        WHEN(is_sender, send_as_thread());
+        WHEN(queued >= OUT_HIGH,
+             atomic { WHEN(!ended, pause_output = true; SET_POKED) }; deliver())
     fi
 }
 
-inline run_posts() {
-    do
-    :: atomic { posts > 0 -> posts-- };
-        assert(disconnects == 0);
-        posts_run++;
-        if :: h_flush > 0 && !closing -> h_flush--; flush(SENDER_OF_TURN) :: true fi
-    :: else -> break
-    od
+inline run_post() {
+    assert(disconnects == 0);
+    posts_run++;
+    if
+    :: h_flush > 0 && !closing -> h_flush--; flush(SENDER_OF_TURN)
+    :: atomic { h_retain -> h_retain = false; handles++ }
+    :: true
+    fi
 }
 
 /* A worker of the pool; with inline handlers the turn's part of the poller's thread. */
 proctype runner(bool second)
 {
-    bool p, saw_eof, is_sender;
+    bool p, saw_eof, saw_last, is_held_up, is_sender;
     byte seen, result;
 
 end_wait:
@@ -205,14 +189,17 @@ end_wait:
     if :: atomic { turn == SCHEDULED -> turn = RUNNING } :: else -> assert(is_inline) fi;
 
 look:
-    run_posts();
+    atomic {
+        assert(!gone);
+        saw_last = ended;
+        is_held_up = closing || pause_output;
+        saw_eof = peer_eof
+    };
+    if :: atomic { posts > 0 -> posts-- }; run_post(); goto look :: else fi;
     if
-    :: ended -> goto last
-    :: !ended && (closing || pause_output) -> goto hand_back
-    :: atomic { !ended && !closing && !pause_output -> saw_eof = peer_eof }
-    fi;
-    if
-    :: atomic { TURN_DUE(saw_eof) -> seen = unread; need = 1 }
+    :: saw_last -> goto finish
+    :: !saw_last && is_held_up -> goto hand_back
+    :: atomic { !saw_last && !is_held_up && TURN_DUE(saw_eof) -> seen = unread; need = 1 }
     :: else -> goto hand_back
     fi;
 
@@ -222,10 +209,9 @@ look:
     :: atomic { unread = unread - seen; seen = 0 }
     :: atomic { seen > 1 -> unread--; seen-- };
         if :: need = seen + 1 :: true fi
-    :: need = seen + 1;
-        WHEN(saw_eof, eof_seen = true)
+    :: need = seen + 1; WHEN(saw_eof, eof_seen = true)
     fi;
-    atomic { saw_eof = false; seen = 0 };
+    atomic { saw_eof = false; seen = 0; assert(!gone) };
     if
     :: atomic { h_retain -> h_retain = false; handles++ }
     :: h_flush > 0 -> h_flush--; flush(SENDER_OF_TURN)
@@ -241,28 +227,23 @@ look:
 
 hand_back:
     atomic {
-        saw_eof = false;
-        assert(!gone);
+        saw_eof = false; is_held_up = false;
         if
         :: turn == AGAIN && !MUTANT(HANDBACK) -> turn = RUNNING; goto look
         :: else ->
             turn = IDLE; running--; lent = false; in_tail = !second;
-            saw_eof = (POLLER_LOOKS && MUTANT(TAILPOKE));
-            WHEN(POLLER_LOOKS && !MUTANT(TAILPOKE), SET_POKED)
+            saw_eof = (TURN_AWAITED && MUTANT(TAILPOKE));
+            WHEN(TURN_AWAITED && !MUTANT(TAILPOKE) && (!ended || MUTANT(LATEPOKE)), SET_POKED)
         fi
     };
-    WHEN(saw_eof, saw_eof = false; poke());
+    WHEN(saw_eof, saw_eof = false; atomic { assert(!gone); WHEN(!ended, SET_POKED) });
     deliver();
     atomic { WHEN(!second, in_tail = false); goto end_wait };
 
-last:
-    run_posts();
-    atomic { disconnects++; assert(disconnects == 1 && posts == 0) };
+finish:
     atomic {
-        finished = true; running--; lent = false;
-        WHEN(!poked, poked = true; p = true)
-    };
-    deliver()
+        disconnects++; assert(disconnects == 1 && posts == 0); gone = true; running--; lent = false
+    }
 }
 
 /* A thread of the user, once it holds a handle. */
@@ -274,31 +255,29 @@ proctype other()
 end_wait:
     handles > 0;
     do
-    :: f_post > 0 ->
-        f_post--;
+    :: f_post > 0 -> f_post--;
         if
         :: atomic { !ended -> uses++ };
             atomic { posts++; posted++ };
             claim_turn(SCHEDULED);
-            atomic { uses--; WHEN(uses == 0 && closing, SET_POKED) };
-            deliver()
+            atomic { uses--; WHEN(uses == 0 && closing, SET_POKED) }; deliver()
         :: else
         fi
     :: f_flush > 0 -> f_flush--; flush(THREAD)
-    :: f_close ->
-        f_close = false;
+    :: f_close -> f_close = false;
         if :: close_conn(false) :: may_abort -> close_conn(true) fi
-    :: f_stop -> f_stop = false; atomic { stopping = true; SET_POKED }; deliver()
+    :: f_stop -> f_stop = false; atomic { WHEN(!ended, stopping = true; SET_POKED) }; deliver()
     :: true -> break
     od;
-    WHEN(!keeps_handle, handles--; atomic { WHEN(peer_eof || stopping, SET_POKED) }; deliver())
+    WHEN(!keeps_handle, handles--; atomic { WHEN(!ended, SET_POKED) }; deliver())
 }
 
 proctype peer()
 {
     do
     :: atomic { space_left > 0 -> space_left--; space++; out_ready = true }
-    :: atomic { reset_left -> reset_left = false; dead = true; reset_event = true }
+    :: atomic { reset_left -> reset_left = false; dead = true; reset_event = true;
+                out_ready = true }
     :: else -> break
     od
 }
@@ -309,7 +288,7 @@ inline check_quiet() {
         assert(!inbox && !poked && !due && sender != THREAD && uses == 0);
         assert(posts == 0 && posted == posts_run);
         if
-        :: ended -> assert(finished && gone && disconnects == 1 && !is_open)
+        :: ended -> assert(gone && disconnects == 1 && !is_open)
         :: else ->
             assert(turn == IDLE && disconnects == 0);
             assert(queued == 0 || (sender == POLLER && space == 0 && !dead));
@@ -321,23 +300,43 @@ inline check_quiet() {
                 assert(!pause_input || (unread > LOW && unread >= need));
                 assert(!INPUT_WANTED || reading);
                 assert(!peer_eof || (handles > 0 && !reset) || pause_output);
-                assert(!stopping || queued > 0)
+                assert(!stopping || queued > 0 || handles > 0)
             fi
         fi
     }
 }
 
-inline run_inline() {
-    if :: atomic { is_inline && due -> lent = true }; !lent :: else fi
+/* The poller is the sender and the backend does not wait for room. */
+inline send_rest() {
+    do
+    :: atomic { queued > 0 && result != 2 -> sending++; SEND_ONE; sending-- };
+        if
+        :: atomic { result == 0 -> queued-- }
+        :: result == 1 -> started = true; break
+        :: result == 2 -> close_conn(true)
+        fi
+    :: else ->
+        result = 0;
+        if
+        :: atomic { more && !MUTANT(SENDMORE) -> more = false }
+        :: atomic { !more || MUTANT(SENDMORE) -> sender = NONE }; started = false; break
+        fi
+    od;
+    result = 0
 }
 
-#define LOOK_AT_END \
-    if :: closing -> goto drain :: !closing && (peer_eof || stopping) -> goto close_idle \
-    :: else -> goto looked fi
+inline run_inline() {
+    if
+    :: atomic { is_inline && due -> lent = true };
+        !lent;
+        WHEN(!ended && sender == POLLER && !started, send_rest())
+    :: else
+    fi
+}
 
 proctype poller()
 {
-    bool p, reading = true, drained, is_idle, by_poke;
+    bool p, reading = true, started, by_poke, saw_pause_output, saw_pause_input;
     byte result;
 
 again:
@@ -345,109 +344,121 @@ again:
     :: atomic { inbox -> assert(!gone); inbox = false };
         atomic { poked = (poked && MUTANT(POKE)); by_poke = MUTANT(POKE) };
         goto look
-    :: is_inline && due -> run_inline(); goto look
+    :: is_inline && due -> run_inline(); goto again
     :: !shut && reading && in_left > 0 && !dead -> goto input
     :: atomic { !shut && reading && in_left == 0 && fin_left && !dead -> fin_left = false };
-        peer_eof = true;
-        goto eof
+        peer_eof = true; goto eof
     :: atomic { !shut && reset_event -> reset_event = false; peer_eof = true; reset = true };
         goto eof
-    :: atomic { !shut && out_ready -> out_ready = false }; goto look
-    :: atomic { closing && !shut && deadline_left -> deadline_left = false; late = true };
-        goto look
+    :: atomic { !shut && out_ready -> out_ready = false };
+        WHEN(!started, goto again);
+        send_rest();
+        atomic { WHEN(!ended && (!started || (pause_output && queued <= OUT_LOW)), SET_POKED) };
+        deliver(); goto again
+    :: atomic { closing && !shut && deadline_left -> deadline_left = false };
+        close_conn(true); goto again
     :: timeout -> check_quiet(); goto done
     fi;
 
 input:
-    WHEN(!INPUT_WANTED, reading = false; goto again);
-    atomic { in_left--; unread++ };
-    WHEN(TURN_DUE(false), claim_turn(TURN_OF_POLLER); run_inline());
-    WHEN(INPUT_HIGH,
-         atomic { pause_input = true; WHEN(MUTANT(PAUSE), reading = false; goto again) });
+    in_left--;
+    WHEN(closing, goto again);
+    unread++;
+    if
+    :: TURN_DUE(peer_eof) -> claim_turn(TURN_OF_POLLER); run_inline()
+    :: else -> /* the poller takes the turn for a moment, to copy what waits */
+        atomic {
+            if
+            :: turn == IDLE -> turn = RUNNING; running++; assert(running == 1)
+            :: turn == RUNNING -> turn = AGAIN; goto bound
+            :: else -> goto bound
+            fi
+        };
+        atomic {
+            running--;
+            if
+            :: TURN_DUE(peer_eof) || turn == AGAIN -> turn = SCHEDULED; due = true
+            :: else -> turn = IDLE; WHEN(TURN_AWAITED && !ended, SET_POKED)
+            fi
+        };
+        deliver()
+    fi;
+
+bound:
+    WHEN(!INPUT_HIGH, goto again);
+    atomic { pause_input = true; WHEN(MUTANT(PAUSE), reading = false; goto again) };
     goto look;
 
 eof:
-    WHEN(TURN_DUE(true), claim_turn(TURN_OF_POLLER); run_inline());
+    WHEN(turn != IDLE || TURN_DUE(true), claim_turn(SCHEDULED));
 
 look:
-    atomic { WHEN(finished, goto looked); WHEN(!pause_input, goto act) };
-    WHEN(INPUT_LOW, pause_input = false);
-
-act:
+    assert(!gone);
     atomic {
-        reading = INPUT_WANTED && !shut;
-        WHEN(sender == POLLER && !shut, goto send_rest);
-        LOOK_AT_END
+        saw_pause_output = pause_output; saw_pause_input = pause_input;
+        WHEN(sender != POLLER || started || shut, goto sent_rest)
     };
+    send_rest();
 
-send_rest:
-    do
-    :: atomic { queued > 0 && result != 2 -> sending++; SEND_ONE; sending-- };
-        if
-        :: atomic { result == 0 -> queued-- }
-        :: result == 1 -> break
-        :: result == 2 -> atomic { peer_eof = true; reset = true }
-        fi
-    :: else ->
-        result = 0;
-        if
-        :: atomic { more && !MUTANT(SENDMORE) -> more = false }
-        :: atomic { !more || MUTANT(SENDMORE) -> sender = NONE }; break
-        fi
-    od;
-    result = 0;
-    resume_output();
-    run_inline();
-    atomic { LOOK_AT_END };
+sent_rest:
+    if
+    :: atomic { saw_pause_output && queued <= OUT_LOW -> saw_pause_output = false };
+        pause_output = false;
+        claim_turn(SCHEDULED)
+    :: atomic { else -> saw_pause_output = false }
+    fi;
+    if
+    :: atomic { saw_pause_input && INPUT_LOW -> saw_pause_input = false }; pause_input = false
+    :: atomic { else -> saw_pause_input = false }
+    fi;
 
-close_idle:
     /* What is looked at here cannot change unnoticed: a turn that ends sets POKED as it ends. */
+    atomic { WHEN((!peer_eof && !stopping) || closing || turn != IDLE, goto looked) };
+    WHEN(TURN_DUE(peer_eof) && !(reset && pause_output), goto looked);
     if
-    :: reset || (peer_eof && handles == 0) || (stopping && queued == 0) ->
-        WHEN(!TURN_DUE(peer_eof) || (reset && pause_output && !MUTANT(RESETPAUSE)), is_idle = true)
-    :: else
-    fi;
-    WHEN(!is_idle, goto looked);
-    atomic {
-        is_idle = false;
-        if
-        :: turn == IDLE && !closing && (!poked || MUTANT(CLOSEIDLE)) ->
-            assert(reset || (!TURN_DUE(peer_eof) && (stopping || handles == 0)));
-            closing = true;
-            owed = flushed
-        :: else
-        fi;
-        WHEN(!closing, goto looked)
-    };
-
-drain:
-    if
-    :: shut
-    :: !shut && (reset || aborted || late) -> drained = true
-    :: else -> WHEN(queued == 0, WHEN(sender == NONE, drained = true))
-    fi;
-    atomic {
-        assert(!drained || (is_open && (reset || aborted || late || sent >= owed)));
-        WHEN(drained, drained = false; reading = false; shut = true);
-        WHEN(!shut || ended, goto looked)
-    };
-    if
-    :: atomic { uses == 0 || MUTANT(USES) -> ended = true };
-        atomic { assert(is_open && uses == 0); is_open = false };
-        claim_turn(TURN_OF_POLLER);
-        run_inline()
+    :: reset || (peer_eof && handles == 0) || (stopping && handles == 0 && queued == 0) ->
+        atomic {
+            if
+            :: turn == IDLE && !closing && (!poked || MUTANT(CLOSEIDLE)) ->
+                assert(reset || (!TURN_DUE(peer_eof) && handles == 0));
+                closing = true;
+                aborted = aborted || reset;
+                owed = flushed
+            :: else
+            fi
+        }
     :: else
     fi;
 
 looked:
     atomic {
-        WHEN(by_poke, poked = false; by_poke = false);
-        WHEN(finished && !poked, gone = true);
-        goto again
+        reading = INPUT_WANTED && !shut;
+        if
+        :: !closing || ended -> goto rest
+        :: closing && !ended && shut -> goto end
+        :: closing && !shut && aborted -> goto leave
+        :: else -> WHEN(sender != NONE, goto rest)
+        fi
     };
+    WHEN(queued > 0, goto rest);
 
-done:
-    skip
+leave:
+    atomic { assert(is_open && (aborted || sent >= owed)); reading = false; shut = true };
+
+end:
+    if
+    :: atomic { (uses == 0 || MUTANT(USES)) && (!poked || MUTANT(ENDPOKED)) ->
+                ended = true; pinned = !MUTANT(ENDPIN) };
+        atomic { assert(is_open && uses == 0 && (!gone || pinned)); is_open = false };
+        atomic { assert(!gone || pinned); claim_turn(SCHEDULED) };
+        pinned = false
+    :: else
+    fi;
+
+rest:
+    atomic { WHEN(by_poke, poked = false; by_poke = false); goto again };
+
+done: skip
 }
 
 init {
@@ -468,14 +479,12 @@ init {
             handles = 1; select(in_left : 0 .. 1); h_flush = 1; f_stop = true;
             select(space_left : 0 .. 1)
         :: WORLD(6) -> /* a reset while output is paused */
-            handles = 1; keeps_handle = true; select(in_left : 0 .. 1); f_flush = 2;
-            reset_left = true; select(space : 0 .. 1)
+            handles = 1; f_flush = 2; reset_left = true; select(in_left : 0 .. 1)
         :: WORLD(7) -> /* posts beside requests, and a close */
             handles = 1; select(in_left : 0 .. 1); select(fin_left : 0 .. 1); f_post = 1;
-            select(f_close : 0 .. 1)
+            h_retain = fin_left; select(f_close : 0 .. 1)
         :: WORLD(8) -> /* an answer from another thread after the end of the input */
-            select(in_left : 1 .. 2); fin_left = true; h_retain = true; f_flush = 1;
-            f_post = 1; space = 1
+            in_left = 1; fin_left = true; h_retain = true; f_flush = 1; f_post = 1; space = 1
         :: WORLD(9) -> /* output of two threads */
             handles = 1; keeps_handle = true; in_left = 1; h_flush = 1; f_flush = 2;
             select(space_left : 0 .. 2)
@@ -483,13 +492,9 @@ init {
             handles = 1; in_left = 1; h_flush = 1; h_close = true; f_close = true;
             select(space_left : 0 .. 1)
         :: WORLD(11) -> /* a reset beside requests and posts */
-            handles = 1; in_left = 1; h_flush = 1; f_post = 1; reset_left = true;
-            select(space : 0 .. 1)
+            handles = 1; in_left = 1; reset_left = true; space = 1; select(f_post : 0 .. 1);
+            h_flush = 1 - f_post
         fi;
-        run poller();
-        run runner(false);
-        run runner(true);
-        run other();
-        run peer()
+        run poller(); run runner(false); run runner(true); run other(); run peer()
     }
 }
