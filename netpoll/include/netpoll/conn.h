@@ -18,8 +18,9 @@
  * and nobody retains the connection, it is closed; what was flushed is still sent.
  *
  * Threads: reading calls belong to the handler. Writing calls may be made on any thread that
- * retains the connection, one at a time. The rest says so itself. After the end every call gives
- * -ENOTCONN.
+ * retains the connection, one at a time. The rest says so itself.
+ * Errors: 0 or a negative errno value. Once the connection is closing, reading and writing calls
+ * give -ENOTCONN, also in the handler that closed it.
  */
 #ifndef NETPOLL_CONN_H
 #define NETPOLL_CONN_H
@@ -86,12 +87,20 @@ NETPOLL_API NETPOLL_MUST_CHECK int netpoll_conn_skip(struct netpoll_conn *conn, 
 NETPOLL_API NETPOLL_MUST_CHECK int netpoll_conn_until(struct netpoll_conn *conn, uint8_t delimiter,
                                                       const void **out, size_t *n);
 
-/** Consumes up to n bytes into the caller's memory. @return bytes copied; -ENOTCONN */
+/**
+ * Consumes up to n bytes into the caller's memory.
+ *
+ * @return bytes copied, min(n, netpoll_conn_len()); -ENOTCONN
+ *
+ * Memory: borrows into.
+ */
 NETPOLL_API NETPOLL_MUST_CHECK ssize_t netpoll_conn_read(struct netpoll_conn *conn, void *into,
                                                          size_t n);
 
 /**
  * Consumes n bytes into a buffer of their own, without a copy. Otherwise as netpoll_conn_next().
+ *
+ * @param out  a buffer with n readable bytes, NULL on failure
  *
  * Memory: the caller owns *out, on any thread, and frees it with linkbuffer_destroy().
  */
@@ -103,6 +112,8 @@ NETPOLL_API NETPOLL_MUST_CHECK int netpoll_conn_slice(struct netpoll_conn *conn,
 /**
  * Appends n bytes that lie in one piece and lets the caller fill them.
  *
+ * @param n    bytes; 0 gives NULL
+ * @param out  where to write; untouched on failure
  * @return 0; -ENOMEM; -ENOTCONN
  *
  * Memory: lends the bytes until flush or commit.
@@ -117,16 +128,18 @@ NETPOLL_API NETPOLL_MUST_CHECK int netpoll_conn_reserve(struct netpoll_conn *con
  */
 NETPOLL_API NETPOLL_MUST_CHECK int netpoll_conn_commit(struct netpoll_conn *conn, size_t n);
 
-/** Appends a copy of n bytes. @return 0; -ENOMEM; -ENOTCONN */
+/** Appends a copy of n bytes. @return 0; -ENOMEM; -ENOTCONN. Memory: borrows data. */
 NETPOLL_API NETPOLL_MUST_CHECK int netpoll_conn_write(struct netpoll_conn *conn, const void *data,
                                                       size_t n);
 
 /**
  * Appends the caller's memory itself.
  *
+ * @param data     n bytes that must not change until release is called
  * @param release  as for linkbuffer_write_ref(): called exactly once, with arg, when the bytes
  *                 have been sent or dropped, on any thread; NULL: nothing is called
- * @return 0; -ENOMEM or -ENOTCONN: release will not be called
+ * @return 0, for n == 0 with release called already; -ENOMEM or -ENOTCONN: release will not be
+ *         called
  *
  * Memory: takes data.
  */
@@ -165,7 +178,11 @@ NETPOLL_API NETPOLL_MUST_CHECK int netpoll_conn_flush(struct netpoll_conn *conn)
  */
 NETPOLL_API int netpoll_conn_close(struct netpoll_conn *conn);
 
-/** Closes the connection at once: what is queued is dropped and the peer sees a reset. */
+/**
+ * Closes the connection at once: what is queued is dropped and the peer sees a reset.
+ *
+ * @return 0; -ENOTCONN when it was closing already, which then goes on without sending
+ */
 NETPOLL_API int netpoll_conn_abort(struct netpoll_conn *conn);
 
 /** False once the connection is closing. The peer's end alone does not make it false. */
@@ -209,7 +226,9 @@ NETPOLL_API NETPOLL_MUST_CHECK uint64_t netpoll_conn_id(const struct netpoll_con
 /**
  * Writes the peer's address as netpoll_server_address() does; an unnamed unix peer is "unix:".
  *
- * @return 0; -ENOSPC; -ENOTCONN
+ * @param out   NUL-terminated
+ * @param size  bytes of out; NETPOLL_ADDRESS_BYTES is enough
+ * @return 0; -ENOSPC when out is too small; -ENOTCONN
  */
 NETPOLL_API NETPOLL_MUST_CHECK int netpoll_conn_peer(struct netpoll_conn *conn, char *out,
                                                      size_t size);

@@ -73,7 +73,8 @@ struct netpoll_server_options {
 /**
  * Creates a server without listeners.
  *
- * @param options  borrowed
+ * @param runtime  borrowed until netpoll_server_destroy()
+ * @param options  borrowed; not NULL
  * @param out      the server, NULL on failure
  * @return 0; -EINVAL when on_request is missing, handler is unknown, backlog is negative or a
  *         reserved field is set; -ENOMEM
@@ -124,7 +125,7 @@ NETPOLL_API NETPOLL_MUST_CHECK int netpoll_server_address(struct netpoll_server 
  * A connection that is retained (netpoll_conn_retain()) counts as busy.
  *
  * @param timeout_ms  from now to the deadline; 0: abort at once
- * @return connections that had to be aborted; 0 when called again
+ * @return connections that had to be aborted; 0 when called again; -ENOMEM, nothing done
  *
  * Thread: neither a poller nor a handler of this runtime: -EDEADLK.
  */
@@ -135,7 +136,7 @@ NETPOLL_API NETPOLL_MUST_CHECK int netpoll_server_shutdown(struct netpoll_server
  * Shuts the server down with a deadline of 0 if that has not been done, and frees it.
  *
  * @param server  NULL does nothing
- * @return 0; -EDEADLK as netpoll_server_shutdown(), nothing freed
+ * @return 0; -EDEADLK and -ENOMEM as netpoll_server_shutdown(), nothing freed
  */
 NETPOLL_API NETPOLL_MUST_CHECK int netpoll_server_destroy(struct netpoll_server *server);
 
