@@ -1,7 +1,7 @@
 /*
- * What a backend offers. Nothing outside the two files that implement it asks which one it is.
+ * What a backend offers. Nothing outside the files that implement it asks which one it is.
  *
- * Every call is made on the poller thread, except try_output().
+ * Every call is made on the poller thread, except probe() and try_output().
  */
 #ifndef NP_BACKEND_H
 #define NP_BACKEND_H

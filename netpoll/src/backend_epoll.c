@@ -18,9 +18,8 @@
 #include <unistd.h>
 
 #define EVENTS_MAX 256
-/* What one descriptor may read, write or accept before the others get their turn. */
+/* What one descriptor may read or accept before the others get their turn. */
 #define READ_BUDGET   ((size_t)256 * 1024)
-#define WRITE_BUDGET  ((size_t)1024 * 1024)
 #define ACCEPT_BUDGET 64
 #define IOV_COUNT     64
 

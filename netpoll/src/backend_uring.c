@@ -129,7 +129,7 @@ static void hangup_completed(struct np_fd *fd, int res)
     fd->ops->input_done(fd, -error);
 }
 
-static size_t limit_bytes(struct iovec *iov, int *n)
+static void limit_bytes(struct iovec *iov, int *n)
 {
     size_t bytes = 0;
     for (int i = 0; i < *n; i++) {
@@ -139,7 +139,6 @@ static size_t limit_bytes(struct iovec *iov, int *n)
         if (bytes == SEND_BYTES)
             *n = i + 1;
     }
-    return bytes;
 }
 
 /* One send at a time: two in flight could overtake each other. What is lent stays as it is until
@@ -156,7 +155,7 @@ static void submit_output(struct np_uring *state, struct np_fd *fd)
             fd->flags &= (uint16_t)~NP_FD_OUTPUT_WANTED;
         return;
     }
-    (void)limit_bytes(send->iov, &n);
+    limit_bytes(send->iov, &n);
     send->message = (struct msghdr){.msg_iov = send->iov, .msg_iovlen = (size_t)n};
     fd->operation = send;
     if (!np_uring_arm_output(state, fd))

@@ -183,6 +183,7 @@ void netpoll_conn_stats_read(struct netpoll_conn *conn, struct netpoll_conn_stat
 {
     struct linkbuffer_stats held;
     linkbuffer_stats_read(conn->input.lb, &held);
+    /* Relaxed: a figure; pairs with np_count() in conn_input.c. */
     *out = (struct netpoll_conn_stats){
         .bytes_in = atomic_load_explicit(&conn->input.bytes, memory_order_relaxed),
         .unread = linkbuffer_len(conn->input.lb),

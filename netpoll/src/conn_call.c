@@ -62,6 +62,7 @@ struct disconnect_call {
 static void call_disconnect(struct netpoll_conn *conn, void *arg)
 {
     struct disconnect_call *call = arg;
+    /* Relaxed: the state word orders it behind np_conn_set_reason(). */
     int reason = atomic_load_explicit(&conn->end.reason, memory_order_relaxed);
     call->fn(conn, (enum netpoll_close_reason)reason, conn->options->arg);
 }
@@ -93,6 +94,7 @@ static int push_post(struct netpoll_conn *conn, void (*fn)(struct netpoll_conn *
     struct np_conn_call *call = new_call(fn, arg);
     if (call == NULL)
         return -ENOMEM;
+    /* Relaxed: it is linked to, not followed; the exchange below looks again. */
     call->next = atomic_load_explicit(&conn->posts, memory_order_relaxed);
     /* Release: pairs with the exchange in np_conn_run_posts(). */
     while (!atomic_compare_exchange_weak_explicit(&conn->posts, &call->next, call,

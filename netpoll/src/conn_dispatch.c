@@ -31,6 +31,7 @@ static size_t need_of(const struct netpoll_conn *conn)
 
 static void set_need(struct netpoll_conn *conn, size_t need)
 {
+    /* Relaxed: pairs with need_of(), ordered likewise. */
     atomic_store_explicit(&conn->input.need, need, memory_order_relaxed);
 }
 

@@ -78,6 +78,7 @@ static void drained(struct netpoll_conn *conn)
 static void start_drain(struct netpoll_conn *conn)
 {
     struct np_poller *poller = conn->fd.poller;
+    /* Relaxed: CLOSING, which was seen, came after np_conn_set_reason(). */
     int reason = atomic_load_explicit(&conn->end.reason, memory_order_relaxed);
     conn->end.phase = NP_PHASE_DRAIN;
     np_wheel_add(&poller->wheel, &conn->end.deadline,

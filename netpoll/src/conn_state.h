@@ -16,8 +16,8 @@
  *
  * Sender: at most one thread moves bytes from the output buffer to the socket.
  *   NONE        flush off the poller        THREAD + 1 use   the caller sends
- *   NONE        flush on the poller         POLLER           the poller sends at the end of the
- * turn THREAD, POLLER  flush                   the same + SEND_MORE: the sender looks once more
+ *   NONE        flush on the poller         POLLER           it sends when the turn ends
+ *   THREAD, POLLER  flush                   + SEND_MORE      nobody: the sender looks once more
  *   THREAD      nothing left, no SEND_MORE  NONE - 1 use     -
  *   THREAD      SEND_MORE                   THREAD           the sender looks once more
  *   THREAD      the socket is full          POLLER - 1 use   poke: the poller sends the rest

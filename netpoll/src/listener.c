@@ -45,6 +45,7 @@ static void open_conn(struct netpoll_server *server, struct np_poller *poller, i
     if (status != -ECONNABORTED)
         np_log_error(poller->runtime, status, "an accepted connection is dropped");
     close(fd);
+    /* Relaxed: a figure; takes back what accepted() has counted. */
     atomic_fetch_sub_explicit(&poller->conn_count, 1, memory_order_relaxed);
     np_server_conn_gone(server);
 }

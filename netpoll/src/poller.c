@@ -47,6 +47,8 @@ uint64_t np_poller_now_ms(const struct np_poller *poller)
 
 static void push_inbox(struct np_poller *poller, struct np_work *work)
 {
+    /* Relaxed: it is linked to, not followed. The push pairs with the exchange in run_work() and,
+     * being seq_cst, with the load in about_to_sleep(). */
     struct np_work *head = atomic_load_explicit(&poller->inbox, memory_order_relaxed);
     do {
         work->next = head;

@@ -213,6 +213,7 @@ struct gopool *netpoll_runtime_pool(const struct netpoll_runtime *runtime)
 
 static uint64_t figure(const _Atomic uint64_t *counter)
 {
+    /* Relaxed: each figure stands for itself, see struct np_counters. */
     return atomic_load_explicit(counter, memory_order_relaxed);
 }
 
@@ -221,6 +222,7 @@ void netpoll_runtime_stats(const struct netpoll_runtime *runtime, struct netpoll
     *out = (struct netpoll_stats){0};
     for (uint32_t i = 0; i < runtime->poller_count; i++) {
         const struct np_poller *poller = &runtime->pollers[i];
+        /* Relaxed: likewise. */
         out->connections += atomic_load_explicit(&poller->conn_count, memory_order_relaxed);
         out->accepted += figure(&poller->counters.accepted);
         out->accept_fails += figure(&poller->counters.accept_fails);

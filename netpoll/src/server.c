@@ -35,6 +35,7 @@ const struct netpoll_server_options *np_server_options(const struct netpoll_serv
 
 bool np_server_is_shutting_down(const struct netpoll_server *server)
 {
+    /* Acquire: pairs with the release in netpoll_server_shutdown(). */
     return atomic_load_explicit(&server->shutting_down, memory_order_acquire);
 }
 
@@ -113,6 +114,7 @@ int netpoll_server_create(struct netpoll_runtime *runtime,
     pthread_cond_init(&server->changed, &attributes);
     pthread_condattr_destroy(&attributes);
     pthread_mutex_init(&server->mutex, NULL);
+    /* Relaxed: counts up only; the caller keeps the runtime from being destroyed meanwhile. */
     atomic_fetch_add_explicit(&runtime->server_count, 1, memory_order_relaxed);
     *out = server;
     return 0;

@@ -1,4 +1,4 @@
-/* Set-up of a ring, and the check that a ring does what the backend needs: not what the kernel
+/* Set-up of a ring, and the check that it receives as the backend needs it: not what the kernel
  * says it has, but what it does. Any thread. */
 #include "uring_probe.h"
 

@@ -1,6 +1,6 @@
 /*
  * What this kernel can do with a ring: set-up with the flags that the backend lives on, and a
- * functional check of everything it uses.
+ * functional check of how it receives, which is what kernels learned last of all it uses.
  */
 #ifndef NP_URING_PROBE_H
 #define NP_URING_PROBE_H
