@@ -133,7 +133,7 @@ Test(panic, deferred_calls_run_last_in_first_out_and_once)
     cr_assert_str_eq(trace.events, "cba");
 }
 
-static void undefer_both_ways(void *arg)
+static void pop_both_ways(void *arg)
 {
     struct gopool_defer outer;
     struct gopool_defer inner;
@@ -148,11 +148,11 @@ static void undefer_both_ways(void *arg)
     gopool_defer_pop(&outer, true);
 }
 
-Test(panic, undefer_takes_off_and_runs_on_demand)
+Test(panic, pop_takes_off_and_runs_on_demand)
 {
-    cr_assert_eq(gopool_try(undefer_both_ways, NULL, NULL), 0);
+    cr_assert_eq(gopool_try(pop_both_ways, NULL, NULL), 0);
     cr_assert_str_eq(trace.events, "io");
-    cr_assert_eq(gopool_try(undefer_both_ways, &trace, NULL), -ECANCELED);
+    cr_assert_eq(gopool_try(pop_both_ways, &trace, NULL), -ECANCELED);
     cr_assert_str_eq(trace.events, "ioio");
 }
 
@@ -162,7 +162,7 @@ static void note_and_panic(void *arg)
     gopool_panic("from %s", (const char *)arg);
 }
 
-static void panic_in_undefer(void *arg)
+static void panic_in_pop(void *arg)
 {
     struct gopool_defer outer;
     struct gopool_defer inner;
@@ -173,11 +173,11 @@ static void panic_in_undefer(void *arg)
     gopool_defer_pop(&inner, true);
 }
 
-Test(panic, a_call_that_panics_in_undefer_is_not_made_twice)
+Test(panic, a_call_that_panics_in_pop_is_not_made_twice)
 {
     struct gopool_panic panic;
 
-    cr_assert_eq(gopool_try(panic_in_undefer, NULL, &panic), -ECANCELED);
+    cr_assert_eq(gopool_try(panic_in_pop, NULL, &panic), -ECANCELED);
     cr_assert_str_eq(trace.events, "io");
     cr_assert_str_eq(panic.message, "from i");
 }
@@ -277,7 +277,7 @@ Test(panic, the_arguments_may_lie_in_the_description)
     cr_assert_str_eq(panic.message, "old text");
 }
 
-static void undefer_the_wrong_one(void *arg)
+static void pop_the_wrong_one(void *arg)
 {
     struct gopool_defer outer;
     struct gopool_defer inner;
@@ -288,26 +288,26 @@ static void undefer_the_wrong_one(void *arg)
     gopool_defer_pop(&outer, false);
 }
 
-static void undefer_one_of_further_out(void *arg)
+static void pop_one_of_further_out(void *arg)
 {
     gopool_defer_pop(arg, false);
 }
 
-static void undefer_across_a_boundary(void *arg)
+static void pop_across_a_boundary(void *arg)
 {
     struct gopool_defer defer;
 
     (void)arg;
     gopool_defer_push(&defer, note, NOTE("d"));
-    cr_assert_eq(gopool_try(undefer_one_of_further_out, &defer, NULL), -ECANCELED);
+    cr_assert_eq(gopool_try(pop_one_of_further_out, &defer, NULL), -ECANCELED);
     gopool_defer_pop(&defer, true);
 }
 
-Test(panic, undefer_out_of_order_panics)
+Test(panic, pop_out_of_order_panics)
 {
-    cr_assert_eq(gopool_try(undefer_the_wrong_one, NULL, NULL), -ECANCELED);
+    cr_assert_eq(gopool_try(pop_the_wrong_one, NULL, NULL), -ECANCELED);
     cr_assert_str_eq(trace.events, "io");
-    cr_assert_eq(gopool_try(undefer_across_a_boundary, NULL, NULL), 0);
+    cr_assert_eq(gopool_try(pop_across_a_boundary, NULL, NULL), 0);
     cr_assert_str_eq(trace.events, "iod");
 }
 
