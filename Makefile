@@ -22,7 +22,7 @@ test:
 bench:
 	@.ci/install-packages build bench
 	@.ci/build release
-	@.ci/bench
+	@bench/run
 
 format:
 	@.ci/install-packages check
