@@ -18,7 +18,8 @@
 #include <unistd.h>
 
 #define EVENTS_MAX 256
-/* What one descriptor may read or accept before the others get their turn. */
+/* What one descriptor may write, read or accept before the others get their turn. */
+#define WRITE_BUDGET  ((size_t)1024 * 1024)
 #define READ_BUDGET   ((size_t)256 * 1024)
 #define ACCEPT_BUDGET 64
 #define IOV_COUNT     64
@@ -153,8 +154,9 @@ static bool may_go_on(const struct np_fd *fd, unsigned wanted)
     return (fd->flags & NP_FD_REMOVED) == 0 && (fd->flags & wanted) != 0;
 }
 
-static void write_ready(struct np_fd *fd)
+static void write_ready(struct epoll_state *state, struct np_fd *fd)
 {
+    size_t budget = WRITE_BUDGET;
     struct iovec iov[IOV_COUNT];
     while (may_go_on(fd, NP_FD_OUTPUT_WANTED)) {
         int n = fd->ops->lend_output(fd, iov, IOV_COUNT);
@@ -168,6 +170,14 @@ static void write_ready(struct np_fd *fd)
         if (result < 0)
             fd->flags &= (uint16_t)~NP_FD_OUTPUT_WANTED;
         fd->ops->output_done(fd, result);
+        if (result < 0)
+            return;
+        if ((size_t)result >= budget) {
+            fd->flags |= NP_FD_WRITABLE;
+            list_ready(state, fd);
+            return;
+        }
+        budget -= (size_t)result;
     }
 }
 
@@ -181,18 +191,16 @@ static int epoll_start_output(struct np_poller *poller, struct np_fd *fd)
 static void read_ready(struct epoll_state *state, struct np_fd *fd)
 {
     size_t budget = READ_BUDGET;
-    struct iovec iov[2];
+    struct iovec iov;
     while (may_go_on(fd, NP_FD_INPUT_WANTED)) {
-        int n = fd->ops->lend_input(fd, iov, 2);
-        if (n == 0)
-            return;
-        ssize_t result = n < 0 ? n : np_socket_receive(fd->fd, iov, n);
+        ssize_t result = fd->ops->lend_input(fd, &iov);
+        if (result == 0)
+            result = np_socket_receive(fd->fd, &iov);
         if (result == -EAGAIN) {
             fd->flags &= (uint16_t)~NP_FD_READABLE;
             return;
         }
-        size_t lent = n == 2 ? iov[0].iov_len + iov[1].iov_len : iov[0].iov_len;
-        bool is_short = result > 0 && (size_t)result < lent;
+        bool is_short = result > 0 && (size_t)result < iov.iov_len;
         /* A short read has emptied the socket, unless the end is still to be read. */
         if (is_short && (fd->flags & NP_FD_HUNG_UP) == 0)
             fd->flags &= (uint16_t)~NP_FD_READABLE;
@@ -254,7 +262,7 @@ static void dispatch(struct epoll_state *state, struct np_fd *fd, uint32_t event
     if ((events & EPOLLIN) != 0)
         fd->flags |= NP_FD_READABLE;
     if ((events & EPOLLOUT) != 0 || (events & (EPOLLHUP | EPOLLERR)) != 0)
-        write_ready(fd);
+        write_ready(state, fd);
     if ((fd->flags & (NP_FD_READABLE | NP_FD_HUNG_UP)) != 0)
         input_ready(state, fd);
     if (fd->kind == NP_FD_STREAM && (events & (EPOLLHUP | EPOLLERR)) != 0 &&
@@ -268,7 +276,12 @@ static void run_ready(struct epoll_state *state)
     for (size_t left = state->ready_count; left > 0 && state->ready != NULL; left--) {
         struct np_fd *fd = state->ready;
         unlist_ready(state, fd);
-        input_ready(state, fd);
+        if ((fd->flags & NP_FD_WRITABLE) != 0) {
+            fd->flags &= (uint16_t)~NP_FD_WRITABLE;
+            write_ready(state, fd);
+        }
+        if ((fd->flags & (NP_FD_READABLE | NP_FD_HUNG_UP)) != 0)
+            input_ready(state, fd);
     }
 }
 

@@ -94,7 +94,7 @@ int np_conn_open(struct netpoll_server *server, struct np_poller *poller, int fd
 void np_conn_unref(struct netpoll_conn *conn);
 
 /* conn_input.c. Poller thread. */
-int np_conn_input_lend(struct np_fd *fd, struct iovec *iov, int max);
+int np_conn_input_lend(struct np_fd *fd, struct iovec *iov);
 void np_conn_input_done(struct np_fd *fd, int64_t result);
 void np_conn_input_adopt(struct np_fd *fd, struct linkbuffer_block *block, void *data, uint32_t n);
 /* Receives or not, as the state says. */

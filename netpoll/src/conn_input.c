@@ -6,11 +6,9 @@
 #include <errno.h>
 #include <sys/uio.h>
 
-int np_conn_input_lend(struct np_fd *fd, struct iovec *iov, int max)
+int np_conn_input_lend(struct np_fd *fd, struct iovec *iov)
 {
-    (void)max;
-    int status = np_poller_lend_hot(fd->poller, iov);
-    return status != 0 ? status : 1;
+    return np_poller_lend_hot(fd->poller, iov);
 }
 
 /* What outlives this call and is small goes to a block of its own, so that the large one stays

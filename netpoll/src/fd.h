@@ -22,8 +22,8 @@ enum np_fd_kind {
 };
 
 struct np_fd_ops {
-    /* Where bytes may land; 0: reading is paused, -errno: input_done() gets it. */
-    int (*lend_input)(struct np_fd *fd, struct iovec *iov, int max);
+    /* Where bytes may land: 0, or -errno, which input_done() gets. */
+    int (*lend_input)(struct np_fd *fd, struct iovec *iov);
     /* What came into the lent memory: bytes, 0 for the end, -errno. */
     void (*input_done)(struct np_fd *fd, int64_t result);
     /* Bytes that came into a block of the backend's; the owner retains the block to keep them. */
@@ -45,6 +45,7 @@ enum np_fd_flags {
     NP_FD_LISTED = 1 << 4,         /* on one of the backend's lists */
     NP_FD_READABLE = 1 << 5,       /* epoll: an edge came and the socket was not drained since */
     NP_FD_HUNG_UP = 1 << 6,        /* the peer's end, or an error, has been seen */
+    NP_FD_WRITABLE = 1 << 11,      /* epoll: its share ended before the socket was full */
     NP_FD_UNIX = 1 << 7,           /* a unix socket */
     NP_FD_INPUT_ARMED = 1 << 8,    /* io_uring: a receive or accept is in flight */
     NP_FD_INPUT_CANCELED = 1 << 9, /* io_uring: its cancellation has been asked for */

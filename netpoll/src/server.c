@@ -13,10 +13,20 @@
 #include <string.h>
 #include <time.h>
 
+/* A visit of one poller to all its connections of the server. */
+struct sweep {
+    struct np_work work;
+    struct netpoll_server *server;
+    struct np_poller *poller;
+    bool abort;
+};
+
 struct netpoll_server {
     struct netpoll_runtime *runtime;
     struct netpoll_server_options options;
     _Atomic bool shutting_down; /* set under the mutex; pollers read it alone, see sweep() */
+    pthread_mutex_t shutdown;   /* held by the thread that shuts down, with the sweeps its own */
+    struct sweep *sweeps;       /* one for each poller */
     pthread_mutex_t mutex;      /* guards what follows */
     pthread_cond_t changed;
     struct np_listener *listeners;
@@ -24,7 +34,7 @@ struct netpoll_server {
     uint32_t listener_count;
     uint32_t open_sockets; /* listeners whose descriptor is not closed */
     size_t conn_count;
-    uint32_t sweeps; /* pollers that have not looked at all their connections */
+    uint32_t sweeping; /* pollers that have not looked at all their connections */
     size_t aborted;
 };
 
@@ -101,6 +111,11 @@ int netpoll_server_create(struct netpoll_runtime *runtime,
     if (server == NULL)
         return -ENOMEM;
     memset(server, 0, sizeof *server);
+    server->sweeps = mcache_alloc(runtime->poller_count * sizeof *server->sweeps);
+    if (server->sweeps == NULL) {
+        mcache_free(server);
+        return -ENOMEM;
+    }
     server->runtime = runtime;
     server->options = *options;
     if (server->options.close_timeout_ms == 0)
@@ -114,6 +129,7 @@ int netpoll_server_create(struct netpoll_runtime *runtime,
     pthread_cond_init(&server->changed, &attributes);
     pthread_condattr_destroy(&attributes);
     pthread_mutex_init(&server->mutex, NULL);
+    pthread_mutex_init(&server->shutdown, NULL);
     /* Relaxed: counts up only; the caller keeps the runtime from being destroyed meanwhile. */
     atomic_fetch_add_explicit(&runtime->server_count, 1, memory_order_relaxed);
     *out = server;
@@ -161,9 +177,17 @@ static int add_listener(struct netpoll_server *server, const struct np_address *
     return 0;
 }
 
+static bool is_poller_of(const struct netpoll_runtime *runtime)
+{
+    const struct np_poller *poller = np_poller_current();
+    return poller != NULL && poller->runtime == runtime;
+}
+
 int netpoll_server_listen(struct netpoll_server *server, const char *address)
 {
     struct np_address parsed;
+    if (is_poller_of(server->runtime))
+        return -EDEADLK;
     int status = np_address_parse(address, &parsed);
     if (status != 0)
         return status;
@@ -194,14 +218,6 @@ int netpoll_server_address(struct netpoll_server *server, size_t index, char *ou
     return status;
 }
 
-/* A visit of one poller to all its connections of the server. */
-struct sweep {
-    struct np_work work;
-    struct netpoll_server *server;
-    struct np_poller *poller;
-    bool abort;
-};
-
 static void visit(struct sweep *sweep, struct netpoll_conn *conn)
 {
     if (!sweep->abort) {
@@ -227,23 +243,23 @@ static void sweep_poller(struct np_work *work)
     }
     struct netpoll_server *server = sweep->server;
     pthread_mutex_lock(&server->mutex);
-    server->sweeps--;
+    server->sweeping--;
     notify(server);
 }
 
 /* Under the mutex, which it leaves while it waits. */
-static void sweep_all(struct netpoll_server *server, struct sweep *sweeps, bool abort)
+static void sweep_all(struct netpoll_server *server, bool abort)
 {
     struct netpoll_runtime *runtime = server->runtime;
-    server->sweeps = runtime->poller_count;
+    server->sweeping = runtime->poller_count;
     for (uint32_t i = 0; i < runtime->poller_count; i++) {
-        sweeps[i] = (struct sweep){.work.fn = sweep_poller,
-                                   .server = server,
-                                   .poller = &runtime->pollers[i],
-                                   .abort = abort};
-        np_poller_post(&runtime->pollers[i], &sweeps[i].work);
+        server->sweeps[i] = (struct sweep){.work.fn = sweep_poller,
+                                           .server = server,
+                                           .poller = &runtime->pollers[i],
+                                           .abort = abort};
+        np_poller_post(&runtime->pollers[i], &server->sweeps[i].work);
     }
-    while (server->sweeps > 0)
+    while (server->sweeping > 0)
         pthread_cond_wait(&server->changed, &server->mutex);
 }
 
@@ -270,40 +286,37 @@ static void stop_listeners(struct netpoll_server *server)
         pthread_cond_wait(&server->changed, &server->mutex);
 }
 
-static bool is_own_thread(const struct netpoll_server *server)
+/* Under both mutexes, of which it leaves the inner one while it waits. */
+static void shut_down(struct netpoll_server *server, const struct timespec *deadline)
 {
-    const struct np_poller *poller = np_poller_current();
-    return (poller != NULL && poller->runtime == server->runtime) ||
-           gopool_is_worker(server->runtime->pool);
-}
-
-int netpoll_server_shutdown(struct netpoll_server *server, uint32_t timeout_ms)
-{
-    if (is_own_thread(server))
-        return -EDEADLK;
-    struct sweep *sweeps = mcache_alloc(server->runtime->poller_count * sizeof *sweeps);
-    if (sweeps == NULL)
-        return -ENOMEM;
-    struct timespec deadline = deadline_in(timeout_ms);
-    pthread_mutex_lock(&server->mutex);
-    server->aborted = 0;
     if (!np_server_is_shutting_down(server)) {
         /* Release: pairs with np_server_is_shutting_down(). A connection that is opened before
          * its poller sees this is on the list when the sweep comes. */
         atomic_store_explicit(&server->shutting_down, true, memory_order_release);
         stop_listeners(server);
     }
-    sweep_all(server, sweeps, false);
+    server->aborted = 0;
+    sweep_all(server, false);
     while (server->conn_count > 0 &&
-           pthread_cond_timedwait(&server->changed, &server->mutex, &deadline) != ETIMEDOUT)
+           pthread_cond_timedwait(&server->changed, &server->mutex, deadline) != ETIMEDOUT)
         ;
     if (server->conn_count > 0)
-        sweep_all(server, sweeps, true);
+        sweep_all(server, true);
     while (server->conn_count > 0)
         pthread_cond_wait(&server->changed, &server->mutex);
+}
+
+int netpoll_server_shutdown(struct netpoll_server *server, uint32_t timeout_ms)
+{
+    if (is_poller_of(server->runtime) || gopool_is_worker(server->runtime->pool))
+        return -EDEADLK;
+    struct timespec deadline = deadline_in(timeout_ms);
+    pthread_mutex_lock(&server->shutdown);
+    pthread_mutex_lock(&server->mutex);
+    shut_down(server, &deadline);
     int aborted = (int)server->aborted;
     pthread_mutex_unlock(&server->mutex);
-    mcache_free(sweeps);
+    pthread_mutex_unlock(&server->shutdown);
     return aborted;
 }
 
@@ -322,6 +335,8 @@ int netpoll_server_destroy(struct netpoll_server *server)
     struct netpoll_runtime *runtime = server->runtime;
     pthread_cond_destroy(&server->changed);
     pthread_mutex_destroy(&server->mutex);
+    pthread_mutex_destroy(&server->shutdown);
+    mcache_free(server->sweeps);
     mcache_free(server);
     /* Release: pairs with netpoll_runtime_destroy(). */
     atomic_fetch_sub_explicit(&runtime->server_count, 1, memory_order_release);

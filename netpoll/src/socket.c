@@ -24,14 +24,11 @@ ssize_t np_socket_send(struct np_fd *fd, const struct iovec *iov, int n)
     return result < 0 ? -errno : result;
 }
 
-ssize_t np_socket_receive(int fd, const struct iovec *iov, int n)
+ssize_t np_socket_receive(int fd, const struct iovec *iov)
 {
     ssize_t result;
     do {
-        if (n == 1)
-            result = recv(fd, iov->iov_base, iov->iov_len, MSG_DONTWAIT);
-        else
-            result = readv(fd, iov, n);
+        result = recv(fd, iov->iov_base, iov->iov_len, MSG_DONTWAIT);
     } while (result < 0 && errno == EINTR);
     return result < 0 ? -errno : result;
 }

@@ -11,7 +11,7 @@ struct np_fd;
 /* One send without waiting and without SIGPIPE: bytes or -errno. */
 ssize_t np_socket_send(struct np_fd *fd, const struct iovec *iov, int n);
 /* One receive without waiting: bytes, 0 for the end, or -errno. */
-ssize_t np_socket_receive(int fd, const struct iovec *iov, int n);
+ssize_t np_socket_receive(int fd, const struct iovec *iov);
 /* A connection that is waiting, or -errno. */
 int np_socket_accept(int listener);
 /* Bytes received and not read; 0 when that cannot be told. */

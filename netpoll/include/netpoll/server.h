@@ -94,7 +94,10 @@ netpoll_server_create(struct netpoll_runtime *runtime, const struct netpoll_serv
  *                 takes a free one. An existing socket file at PATH that nobody listens on is
  *                 replaced.
  * @return 0; -EINVAL when it cannot be parsed; -EADDRINUSE, -EADDRNOTAVAIL, -EACCES ... as the
- *         system says; -ESHUTDOWN after netpoll_server_shutdown(). The others stay as they were.
+ *         system says; -ESHUTDOWN after netpoll_server_shutdown(); -EDEADLK on a poller of the
+ *         runtime. The others stay as they were.
+ *
+ * Thread: not a poller of this runtime.
  */
 NETPOLL_API NETPOLL_MUST_CHECK int netpoll_server_listen(struct netpoll_server *server,
                                                          const char *address);
@@ -125,7 +128,8 @@ NETPOLL_API NETPOLL_MUST_CHECK int netpoll_server_address(struct netpoll_server 
  * A connection that is retained (netpoll_conn_retain()) counts as busy.
  *
  * @param timeout_ms  from now to the deadline; 0: abort at once
- * @return connections that had to be aborted; 0 when called again; -ENOMEM, nothing done
+ * @return connections that had to be aborted; 0 when called again, also while another thread is
+ *         in this call, which is waited for
  *
  * Thread: neither a poller nor a handler of this runtime: -EDEADLK.
  */
@@ -136,7 +140,7 @@ NETPOLL_API NETPOLL_MUST_CHECK int netpoll_server_shutdown(struct netpoll_server
  * Shuts the server down with a deadline of 0 if that has not been done, and frees it.
  *
  * @param server  NULL does nothing
- * @return 0; -EDEADLK and -ENOMEM as netpoll_server_shutdown(), nothing freed
+ * @return 0; -EDEADLK as netpoll_server_shutdown(), nothing freed
  */
 NETPOLL_API NETPOLL_MUST_CHECK int netpoll_server_destroy(struct netpoll_server *server);
 
