@@ -229,3 +229,23 @@ TEST_BOTH_MODES(listener, accepting_goes_on_after_the_descriptor_limit)
     client_close(fd);
     rig_finish_when_idle(&rig);
 }
+
+static void listen_from_inside(struct netpoll_conn *conn, void *arg)
+{
+    const struct rig *rig = arg;
+    CHECK(netpoll_server_listen(rig->server, "127.0.0.1:0") == -EDEADLK);
+    echo_copy(conn, NULL);
+}
+
+Test(listener, listening_on_a_poller_is_refused)
+{
+    struct rig rig = {.pollers = 1};
+    struct netpoll_server_options options = {
+        .on_request = listen_from_inside, .handler = NETPOLL_HANDLER_INLINE, .arg = &rig};
+    rig_start(&rig, &options);
+    int fd = rig_dial(&rig);
+    expect_echo(fd, 1, 100);
+    cr_assert_eq(netpoll_server_listeners(rig.server), 1);
+    client_close(fd);
+    rig_finish_when_idle(&rig);
+}

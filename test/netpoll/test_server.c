@@ -381,3 +381,29 @@ TEST_BOTH_MODES(server, destroy_aborts_what_is_left)
     client_close(fd);
     rig_finish(&rig);
 }
+
+static void *shut_down(void *arg)
+{
+    const struct rig *rig = arg;
+    CHECK(netpoll_server_shutdown(rig->server, 1000) == 0);
+    return NULL;
+}
+
+Test(server, shutdowns_at_the_same_time_wait_for_each_other)
+{
+    struct netpoll_server_options options = {.on_request = echo_copy};
+    for (unsigned round = 0; round < 50; round++) {
+        struct rig rig = {0};
+        pthread_t threads[4];
+        rig_start(&rig, &options);
+        int fd = rig_dial(&rig);
+        expect_echo(fd, round, 100);
+        for (unsigned i = 0; i < 4; i++)
+            CHECK(pthread_create(&threads[i], NULL, shut_down, &rig) == 0);
+        for (unsigned i = 0; i < 4; i++)
+            pthread_join(threads[i], NULL);
+        cr_assert_eq(rig_stats(&rig).connections, 0);
+        client_close(fd);
+        rig_finish(&rig);
+    }
+}
