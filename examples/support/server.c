@@ -209,7 +209,7 @@ static void announce(const struct running *running, const struct settings *setti
 static void print_stats(const struct netpoll_runtime *runtime)
 {
     struct netpoll_stats stats;
-    netpoll_runtime_stats(runtime, &stats);
+    netpoll_runtime_stats_read(runtime, &stats);
     fprintf(stderr,
             "stats connections=%" PRIu64 " requests=%" PRIu64 " bytes_in=%" PRIu64
             " bytes_out=%" PRIu64 " wakeups=%" PRIu64 "\n",

@@ -31,7 +31,7 @@
 /* A call to make in the connection's turn or at its end. */
 struct np_conn_call {
     struct np_conn_call *next;
-    void (*fn)(struct netpoll_conn *conn, void *arg);
+    netpoll_conn_fn *fn;
     void *arg;
 };
 
@@ -144,8 +144,7 @@ void np_conn_sync(struct netpoll_conn *conn);
 
 /* conn_call.c. Turn. */
 /* Calls a callback and contains its panic, which closes the connection. */
-void np_conn_call(struct netpoll_conn *conn, void (*fn)(struct netpoll_conn *conn, void *arg),
-                  void *arg);
+void np_conn_call(struct netpoll_conn *conn, netpoll_conn_fn *fn, void *arg);
 /* Runs what was posted; false: nothing was. */
 bool np_conn_run_posts(struct netpoll_conn *conn);
 /* on_disconnect, when given, then the close callbacks, last added first. */

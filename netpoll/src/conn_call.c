@@ -10,7 +10,7 @@
 
 struct guarded_call {
     struct netpoll_conn *conn;
-    void (*fn)(struct netpoll_conn *conn, void *arg);
+    netpoll_conn_fn *fn;
     void *arg;
 };
 
@@ -20,8 +20,7 @@ static void make_call(void *arg)
     call->fn(call->conn, call->arg);
 }
 
-void np_conn_call(struct netpoll_conn *conn, void (*fn)(struct netpoll_conn *conn, void *arg),
-                  void *arg)
+void np_conn_call(struct netpoll_conn *conn, netpoll_conn_fn *fn, void *arg)
 {
     struct guarded_call call = {.conn = conn, .fn = fn, .arg = arg};
     struct gopool_panic panic;
@@ -80,7 +79,7 @@ void np_conn_run_end_callbacks(struct netpoll_conn *conn, netpoll_disconnect_fn 
     }
 }
 
-static struct np_conn_call *new_call(void (*fn)(struct netpoll_conn *conn, void *arg), void *arg)
+static struct np_conn_call *new_call(netpoll_conn_fn *fn, void *arg)
 {
     struct np_conn_call *call = mcache_alloc(sizeof *call);
     if (call != NULL)
@@ -88,8 +87,7 @@ static struct np_conn_call *new_call(void (*fn)(struct netpoll_conn *conn, void 
     return call;
 }
 
-static int push_post(struct netpoll_conn *conn, void (*fn)(struct netpoll_conn *conn, void *arg),
-                     void *arg)
+static int push_post(struct netpoll_conn *conn, netpoll_conn_fn *fn, void *arg)
 {
     struct np_conn_call *call = new_call(fn, arg);
     if (call == NULL)
@@ -104,8 +102,7 @@ static int push_post(struct netpoll_conn *conn, void (*fn)(struct netpoll_conn *
     return 0;
 }
 
-int netpoll_conn_post(struct netpoll_conn *conn, void (*fn)(struct netpoll_conn *conn, void *arg),
-                      void *arg)
+int netpoll_conn_post(struct netpoll_conn *conn, netpoll_conn_fn *fn, void *arg)
 {
     if (fn == NULL)
         return -EINVAL;
@@ -118,8 +115,7 @@ int netpoll_conn_post(struct netpoll_conn *conn, void (*fn)(struct netpoll_conn 
     return status;
 }
 
-int netpoll_conn_add_close_callback(struct netpoll_conn *conn,
-                                    void (*fn)(struct netpoll_conn *conn, void *arg), void *arg)
+int netpoll_conn_add_close_callback(struct netpoll_conn *conn, netpoll_conn_fn *fn, void *arg)
 {
     if (fn == NULL)
         return -EINVAL;

@@ -224,7 +224,7 @@ void np_listener_stop(struct np_listener *listener)
     np_poller_post(listener->fd.poller, &listener->stop_work);
 }
 
-void np_listener_free(struct np_listener *listener)
+void np_listener_destroy(struct np_listener *listener)
 {
     mcache_free(listener);
 }

@@ -31,6 +31,6 @@ int np_listener_create(struct netpoll_server *server, struct np_poller *poller,
                        const struct np_address *address, int backlog, struct np_listener **out);
 /* Accepts what is waiting and closes; np_server_listener_gone() follows. Any thread. */
 void np_listener_stop(struct np_listener *listener);
-void np_listener_free(struct np_listener *listener);
+void np_listener_destroy(struct np_listener *listener);
 
 #endif

@@ -11,7 +11,7 @@
 
 #define LINE_BYTES 512
 
-static const char *const level_words[] = {"error", "warning", "info"};
+static const char *const level_words[] = {"error", "warning"};
 
 static void put(const struct netpoll_runtime *runtime, enum netpoll_log_level level,
                 const char *line)

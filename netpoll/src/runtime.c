@@ -217,7 +217,7 @@ static uint64_t figure(const _Atomic uint64_t *counter)
     return atomic_load_explicit(counter, memory_order_relaxed);
 }
 
-void netpoll_runtime_stats(const struct netpoll_runtime *runtime, struct netpoll_stats *out)
+void netpoll_runtime_stats_read(const struct netpoll_runtime *runtime, struct netpoll_stats *out)
 {
     *out = (struct netpoll_stats){0};
     for (uint32_t i = 0; i < runtime->poller_count; i++) {

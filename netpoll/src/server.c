@@ -148,7 +148,7 @@ static void drop_listener(struct netpoll_server *server, struct np_listener *lis
     np_listener_stop(listener);
     while (!listener->closed)
         pthread_cond_wait(&server->changed, &server->mutex);
-    np_listener_free(listener);
+    np_listener_destroy(listener);
 }
 
 /* Under the mutex, which it leaves while it waits. */
@@ -329,7 +329,7 @@ int netpoll_server_destroy(struct netpoll_server *server)
         return status;
     while (server->listeners != NULL) {
         struct np_listener *next = server->listeners->next;
-        np_listener_free(server->listeners);
+        np_listener_destroy(server->listeners);
         server->listeners = next;
     }
     struct netpoll_runtime *runtime = server->runtime;

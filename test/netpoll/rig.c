@@ -112,7 +112,7 @@ int rig_dial(const struct rig *rig)
 struct netpoll_stats rig_stats(const struct rig *rig)
 {
     struct netpoll_stats stats;
-    netpoll_runtime_stats(rig->runtime, &stats);
+    netpoll_runtime_stats_read(rig->runtime, &stats);
     return stats;
 }
 

@@ -173,7 +173,8 @@ TEST_BOTH_MODES(conn_end, close_with_unread_input_does_not_cost_the_answer)
     struct netpoll_server_options options = options_for(&fate, *mode, answer_a_little_and_close);
     char answer[65536];
     rig_start(&rig, &options);
-    int fd = rig_dial(&rig);
+    /* Most of the answer is still on this side when the connection is closed. */
+    int fd = client_dial_narrow(rig.address, 4096);
     client_send(fd, fate.large, 1 << 20);
     cr_assert_eq(client_receive(fd, answer, sizeof answer), sizeof answer);
     cr_assert(pattern_matches(1, 0, answer, sizeof answer));

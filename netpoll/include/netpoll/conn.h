@@ -39,6 +39,9 @@ extern "C" {
 struct linkbuffer;
 struct netpoll_conn;
 
+/** A callback of a connection. Thread: handler. */
+typedef void netpoll_conn_fn(struct netpoll_conn *conn, void *arg);
+
 /** Why a connection has ended. The first reason wins. */
 enum netpoll_close_reason {
     NETPOLL_CLOSE_NONE = 0,     /**< it has not */
@@ -194,9 +197,8 @@ NETPOLL_API NETPOLL_MUST_CHECK bool netpoll_conn_is_active(const struct netpoll_
  * @return 0: fn will be called exactly once, before on_disconnect; -EINVAL without fn; -ENOMEM or
  *         -ENOTCONN: it will not
  */
-NETPOLL_API NETPOLL_MUST_CHECK int
-netpoll_conn_post(struct netpoll_conn *conn, void (*fn)(struct netpoll_conn *conn, void *arg),
-                  void *arg);
+NETPOLL_API NETPOLL_MUST_CHECK int netpoll_conn_post(struct netpoll_conn *conn, netpoll_conn_fn *fn,
+                                                     void *arg);
 
 /**
  * Adds a callback for the end of the connection, after on_disconnect. Last added runs first.
@@ -205,9 +207,8 @@ netpoll_conn_post(struct netpoll_conn *conn, void (*fn)(struct netpoll_conn *con
  *
  * Thread: handler, or on_prepare.
  */
-NETPOLL_API NETPOLL_MUST_CHECK int
-netpoll_conn_add_close_callback(struct netpoll_conn *conn,
-                                void (*fn)(struct netpoll_conn *conn, void *arg), void *arg);
+NETPOLL_API NETPOLL_MUST_CHECK int netpoll_conn_add_close_callback(struct netpoll_conn *conn,
+                                                                   netpoll_conn_fn *fn, void *arg);
 
 /** Keeps the handle valid after the callbacks. Memory: undone by netpoll_conn_release(). */
 NETPOLL_API void netpoll_conn_retain(struct netpoll_conn *conn);

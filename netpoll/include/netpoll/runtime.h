@@ -32,7 +32,6 @@ enum netpoll_backend {
 enum netpoll_log_level {
     NETPOLL_LOG_ERROR = 0, /**< something was lost, a connection for example */
     NETPOLL_LOG_WARNING = 1,
-    NETPOLL_LOG_INFO = 2,
 };
 
 /**
@@ -112,8 +111,8 @@ struct netpoll_stats {
 };
 
 /** Reads the figures. Each is exact; they are not of one instant. */
-NETPOLL_API void netpoll_runtime_stats(const struct netpoll_runtime *runtime,
-                                       struct netpoll_stats *out);
+NETPOLL_API void netpoll_runtime_stats_read(const struct netpoll_runtime *runtime,
+                                            struct netpoll_stats *out);
 
 #ifdef __cplusplus
 }

@@ -38,9 +38,6 @@ enum netpoll_handler {
  */
 typedef int netpoll_prepare_fn(struct netpoll_conn *conn, void *arg);
 
-/** A callback of a connection. Thread: handler. */
-typedef void netpoll_conn_fn(struct netpoll_conn *conn, void *arg);
-
 /** The connection has ended, for this reason. Thread: handler. */
 typedef void netpoll_disconnect_fn(struct netpoll_conn *conn, enum netpoll_close_reason reason,
                                    void *arg);
