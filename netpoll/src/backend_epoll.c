@@ -73,7 +73,7 @@ static uint32_t events_of(const struct np_fd *fd)
         return EPOLLIN | EPOLLET;
     if ((fd->flags & NP_FD_UNIX) != 0 && (fd->flags & NP_FD_OUTPUT_WANTED) == 0)
         return EPOLLIN | EPOLLRDHUP | EPOLLET;
-    return EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET;
+    return EPOLLIN | EPOLLOUT | EPOLLPRI | EPOLLRDHUP | EPOLLET;
 }
 
 static int control(struct np_poller *poller, struct np_fd *fd, int operation)
@@ -201,8 +201,9 @@ static void read_ready(struct epoll_state *state, struct np_fd *fd)
             return;
         }
         bool is_short = result > 0 && (size_t)result < iov.iov_len;
-        /* A short read has emptied the socket, unless the end is still to be read. */
-        if (is_short && (fd->flags & NP_FD_HUNG_UP) == 0)
+        /* A short read has emptied the socket, unless the end is still to be read, or it stopped
+         * where a unix peer passed descriptors. */
+        if (is_short && (fd->flags & (NP_FD_HUNG_UP | NP_FD_UNIX)) == 0)
             fd->flags &= (uint16_t)~NP_FD_READABLE;
         if (result <= 0)
             fd->flags &= (uint16_t) ~(NP_FD_READABLE | NP_FD_HUNG_UP | NP_FD_INPUT_WANTED);
@@ -257,7 +258,10 @@ static void hung_up_while_paused(struct np_fd *fd)
 
 static void dispatch(struct epoll_state *state, struct np_fd *fd, uint32_t events)
 {
-    if ((events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0)
+    /* A unix peer's orderly close(2) hangs up at once, with its bytes still to be read. */
+    uint32_t broken = (fd->flags & NP_FD_UNIX) != 0 ? EPOLLERR : EPOLLHUP | EPOLLERR;
+    /* Urgent data makes a read stop at its mark, so after it too only EAGAIN means empty. */
+    if ((events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR | EPOLLPRI)) != 0)
         fd->flags |= NP_FD_HUNG_UP;
     if ((events & EPOLLIN) != 0)
         fd->flags |= NP_FD_READABLE;
@@ -265,7 +269,7 @@ static void dispatch(struct epoll_state *state, struct np_fd *fd, uint32_t event
         write_ready(state, fd);
     if ((fd->flags & (NP_FD_READABLE | NP_FD_HUNG_UP)) != 0)
         input_ready(state, fd);
-    if (fd->kind == NP_FD_STREAM && (events & (EPOLLHUP | EPOLLERR)) != 0 &&
+    if (fd->kind == NP_FD_STREAM && (events & broken) != 0 &&
         (fd->flags & (NP_FD_REMOVED | NP_FD_INPUT_WANTED | NP_FD_HUNG_UP)) == NP_FD_HUNG_UP)
         hung_up_while_paused(fd);
 }

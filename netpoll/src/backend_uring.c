@@ -121,7 +121,9 @@ static void hangup_completed(struct np_fd *fd, int res)
         return;
     /* The kernel adds RDHUP to what is polled for: the peer's end, which is read in its time. */
     fd->flags |= NP_FD_HUNG_UP;
-    if ((fd->flags & NP_FD_INPUT_WANTED) != 0 || (res & (POLLERR | POLLHUP)) == 0)
+    /* A unix peer's orderly close(2) hangs up at once, with its bytes still to be read. */
+    int broken = (fd->flags & NP_FD_UNIX) != 0 ? POLLERR : POLLERR | POLLHUP;
+    if ((fd->flags & NP_FD_INPUT_WANTED) != 0 || (res & broken) == 0)
         return;
     if (getsockopt(fd->fd, SOL_SOCKET, SO_ERROR, &error, &len) != 0 || error == 0)
         error = ECONNRESET;

@@ -81,7 +81,8 @@ static bool is_refused(struct netpoll_conn *conn)
     /* Not watched yet: whatever would lead to the poller is refused. */
     np_state_set(&conn->state, NP_CONN_CLOSING | NP_CONN_ENDED);
     np_conn_call(conn, call_prepare, &call);
-    np_state_clear(&conn->state, NP_CONN_CLOSING | NP_CONN_ENDED);
+    if (call.status == 0)
+        np_state_clear(&conn->state, NP_CONN_CLOSING | NP_CONN_ENDED);
     return call.status != 0;
 }
 
@@ -110,6 +111,8 @@ int np_conn_open(struct netpoll_server *server, struct np_poller *poller, int fd
         np_socket_set_nodelay(fd);
     int status = is_refused(conn) ? -ECONNABORTED : watch(conn);
     if (status != 0) {
+        /* A handle that on_prepare kept must find nothing alive. */
+        np_state_set(&conn->state, NP_CONN_CLOSING | NP_CONN_ENDED);
         np_conn_run_end_callbacks(conn, NULL);
         np_conn_unref(conn);
         return status;

@@ -42,8 +42,9 @@ struct np_conn_input {
     _Atomic size_t need;
     _Atomic uint64_t bytes; /* received; written by the poller */
     size_t consumed;        /* by the running handler */
-    bool exhausted;         /* after the peer's end: the handler has taken what it wants */
-    bool told_connect;      /* on_connect has run */
+    /* After the peer's end: the handler has taken what it wants. Ordered as need. */
+    _Atomic bool exhausted;
+    bool told_connect; /* on_connect has run */
 };
 
 struct np_conn_output {

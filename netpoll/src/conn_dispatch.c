@@ -39,7 +39,7 @@ static void set_need(struct netpoll_conn *conn, size_t need)
  * as the poller sees it, who has written it, while none does. */
 static bool is_due(const struct netpoll_conn *conn, uint32_t word, size_t unread)
 {
-    if (unread == 0 || conn->input.exhausted)
+    if (unread == 0 || atomic_load_explicit(&conn->input.exhausted, memory_order_relaxed))
         return false;
     return unread >= need_of(conn) || (word & NP_CONN_PEER_EOF) != 0;
 }
@@ -84,7 +84,7 @@ static size_t run_request(struct netpoll_conn *conn, uint32_t word)
     linkbuffer_release(input->lb);
     if (input->consumed == 0) {
         if ((word & NP_CONN_PEER_EOF) != 0)
-            input->exhausted = true;
+            atomic_store_explicit(&input->exhausted, true, memory_order_relaxed);
         if (need_of(conn) <= unread)
             set_need(conn, unread + 1);
         if (need_of(conn) > NETPOLL_MESSAGE_BYTES_MAX)
@@ -120,8 +120,15 @@ static void run_turn(struct netpoll_conn *conn)
     for (;;) {
         /* Before the posts: when it says ENDED, every post that was accepted is there. */
         uint32_t word = np_state_read(&conn->state);
-        if (conn->input.told_connect && np_conn_run_posts(conn))
-            continue;
+        bool is_used_up = requests >= TURN_REQUESTS || bytes >= TURN_BYTES;
+        if (conn->input.told_connect && np_conn_run_posts(conn)) {
+            /* A post may post again: it counts, so that the others get their turn. */
+            requests++;
+            if (!is_used_up)
+                continue;
+            requeue(conn);
+            return;
+        }
         if (!conn->input.told_connect) {
             conn->input.told_connect = true;
             np_conn_call(conn, conn->options->on_connect, conn->options->arg);
@@ -137,7 +144,7 @@ static void run_turn(struct netpoll_conn *conn)
                 return;
             continue;
         }
-        if (requests == TURN_REQUESTS || bytes >= TURN_BYTES) {
+        if (is_used_up) {
             requeue(conn);
             return;
         }

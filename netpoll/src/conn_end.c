@@ -22,6 +22,8 @@ void np_conn_set_reason(struct netpoll_conn *conn, enum netpoll_close_reason rea
 int np_conn_close(struct netpoll_conn *conn, enum netpoll_close_reason reason, uint32_t bits)
 {
     bool deliver_poke;
+    if ((np_state_read(&conn->state) & NP_CONN_ENDED) != 0)
+        return -ENOTCONN;
     np_conn_set_reason(conn, reason);
     bool is_first = np_state_close(&conn->state, bits, &deliver_poke);
     if (deliver_poke)

@@ -68,7 +68,8 @@ static void send_from_thread(struct netpoll_conn *conn)
 void np_conn_output_send(struct netpoll_conn *conn)
 {
     bool deliver_poke;
-    if (conn->output.started)
+    /* A thread's place can come to the poller when the backend has let go already. */
+    if (conn->output.started || conn->end.phase >= NP_PHASE_REMOVED)
         return;
     for (;;) {
         enum send_result result = send_some(conn);

@@ -56,7 +56,7 @@ void np_conn_sync(struct netpoll_conn *conn)
 {
     uint32_t word = np_state_read(&conn->state);
     /* First: what it sends may end a pause. */
-    if ((word & NP_SENDER_MASK) == NP_SENDER_POLLER && conn->end.phase < NP_PHASE_REMOVED)
+    if ((word & NP_SENDER_MASK) == NP_SENDER_POLLER)
         np_conn_output_send(conn);
     if ((word & NP_CONN_PAUSE_OUTPUT) != 0 && linkbuffer_unread(conn->output.lb) <= NP_OUTPUT_LOW) {
         np_state_clear(&conn->state, NP_CONN_PAUSE_OUTPUT);

@@ -229,8 +229,10 @@ static int open_poller(struct np_poller *poller)
     status = poller->backend->add(poller, &poller->wake_fd);
     if (status == 0)
         status = poller->backend->set_input(poller, &poller->wake_fd, true);
-    if (status != 0)
+    if (status != 0) {
         poller->backend->close(poller);
+        np_fd_table_fini(&poller->fds);
+    }
     return status;
 }
 
