@@ -153,8 +153,9 @@ static int create_runtime(struct running *running, const struct settings *settin
     const struct netpoll_runtime_options options = {
         .backend = settings->backend, .pollers = settings->pollers, .pool = running->pool};
     int status = netpoll_runtime_create(&options, &running->runtime);
-    /* A backend that was refused has told the log why. */
-    if (status == -ENOTSUP)
+    /* The log has told why: io_uring was refused, or NETPOLL_BACKEND is none; what the flags let
+     * pass cannot be invalid. */
+    if (status == -ENOTSUP || status == -EINVAL)
         return STATUS_FAILED;
     return status == 0 ? 0 : failed(running->program, "cannot start the pollers", status);
 }
