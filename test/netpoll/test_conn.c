@@ -66,6 +66,31 @@ TEST_BOTH_MODES(conn, on_prepare_turns_away)
     cr_assert_eq(event_count(&birth.requests), 0);
 }
 
+static int keep_and_refuse(struct netpoll_conn *conn, void *arg)
+{
+    netpoll_conn_retain(conn);
+    *(struct netpoll_conn **)arg = conn;
+    return -EPERM;
+}
+
+TEST_BOTH_MODES(conn, a_handle_kept_by_on_prepare_of_a_refused_connection_is_dead)
+{
+    struct netpoll_conn *conn = NULL;
+    struct rig rig = {0};
+    struct netpoll_server_options options = {
+        .on_prepare = keep_and_refuse, .on_request = echo_copy, .handler = *mode, .arg = &conn};
+    rig_start(&rig, &options);
+    int fd = rig_dial(&rig);
+    cr_assert_eq(client_drain(fd), 0);
+    cr_assert_not(netpoll_conn_is_active(conn));
+    cr_assert_eq(netpoll_conn_write(conn, "late", 4), -ENOTCONN);
+    cr_assert_eq(netpoll_conn_flush(conn), -ENOTCONN);
+    cr_assert_eq(netpoll_conn_close(conn), -ENOTCONN);
+    netpoll_conn_release(conn);
+    client_close(fd);
+    rig_finish_when_idle(&rig);
+}
+
 static void ignore(struct netpoll_conn *conn, void *arg)
 {
     (void)conn;

@@ -409,3 +409,47 @@ TEST_BOTH_MODES(conn_dispatch, a_flood_does_not_starve_the_others)
     client_close(fd);
     rig_finish_when_idle(&rig);
 }
+
+struct self_poster {
+    _Atomic bool stop;
+    struct event stopped;
+};
+
+static void post_for_ever(struct netpoll_conn *conn, void *arg)
+{
+    struct self_poster *poster = arg;
+    if (atomic_load_explicit(&poster->stop, memory_order_relaxed) ||
+        netpoll_conn_post(conn, post_for_ever, arg) != 0)
+        event_add(&poster->stopped);
+}
+
+static void post_or_echo(struct netpoll_conn *conn, void *arg)
+{
+    const void *first;
+    if (netpoll_conn_peek(conn, 1, &first) == 0 && *(const char *)first == 'p') {
+        CHECK(netpoll_conn_skip(conn, 1) == 0);
+        CHECK(netpoll_conn_post(conn, post_for_ever, arg) == 0);
+        return;
+    }
+    echo_copy(conn, arg);
+}
+
+TEST_BOTH_MODES(conn_dispatch, a_post_that_posts_itself_leaves_the_others_their_turns)
+{
+    struct self_poster poster = {.stopped = EVENT_INIT};
+    struct rig rig = {.pollers = 1};
+    struct netpoll_server_options options = {
+        .on_request = post_or_echo, .handler = *mode, .arg = &poster};
+    rig_start(&rig, &options);
+    int busy = rig_dial(&rig);
+    client_send(busy, "p", 1);
+    int fd = rig_dial(&rig);
+    client_send(fd, "x", 1);
+    char echoed;
+    cr_assert_eq(client_receive(fd, &echoed, 1), 1);
+    atomic_store_explicit(&poster.stop, true, memory_order_relaxed);
+    event_wait(&poster.stopped, 1);
+    client_close(fd);
+    client_close(busy);
+    rig_finish_when_idle(&rig);
+}

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 TestSuite(conn_input, .timeout = 60);
@@ -334,4 +335,78 @@ TEST_BOTH_MODES(conn_input, the_end_may_come_with_the_last_bytes_of_a_unix_strea
     char listen[64];
     snprintf(listen, sizeof listen, "unix:@netpoll-ends-%d", (int)getpid());
     expect_ends(*mode, listen);
+}
+
+/* Unread input at which a connection stops receiving: conn.h. */
+#define INPUT_BOUND ((size_t)256 * 1024)
+
+struct slow_reader {
+    _Atomic bool go;
+    _Atomic size_t offered;
+    _Atomic int reason;
+    struct event ends;
+};
+
+static void read_when_told(struct netpoll_conn *conn, void *arg)
+{
+    struct slow_reader *reader = arg;
+    WAIT_UNTIL(atomic_load(&reader->go));
+    size_t n = netpoll_conn_len(conn);
+    CHECK(netpoll_conn_skip(conn, n) == 0);
+    atomic_fetch_add(&reader->offered, n);
+}
+
+static void note_reason(struct netpoll_conn *conn, enum netpoll_close_reason reason, void *arg)
+{
+    struct slow_reader *reader = arg;
+    (void)conn;
+    atomic_store(&reader->reason, (int)reason);
+    event_add(&reader->ends);
+}
+
+/* A unix peer that closes hangs up at once, also while the input rests at its bound. */
+Test(conn_input, what_a_unix_peer_sent_before_it_closed_is_offered)
+{
+    struct slow_reader reader = {.ends = EVENT_INIT};
+    char listen[64];
+    static const char piece[4096];
+    snprintf(listen, sizeof listen, "unix:@netpoll-test-%d", (int)getpid());
+    struct rig rig = {.listen = listen};
+    struct netpoll_server_options options = {
+        .on_request = read_when_told, .on_disconnect = note_reason, .arg = &reader};
+    rig_start(&rig, &options);
+    int fd = rig_dial(&rig);
+    size_t sent = 0;
+    while (sent < (size_t)INPUT_BOUND + 32 * sizeof piece) {
+        size_t n = client_try_send(fd, piece, sizeof piece);
+        sent += n;
+        if (n < sizeof piece)
+            break;
+    }
+    client_close(fd);
+    WAIT_UNTIL(rig_stats(&rig).bytes_in >= INPUT_BOUND);
+    atomic_store(&reader.go, true);
+    event_wait(&reader.ends, 1);
+    cr_assert_eq(atomic_load(&reader.offered), sent);
+    cr_assert_eq(atomic_load(&reader.reason), NETPOLL_CLOSE_EOF);
+    rig_finish_when_idle(&rig);
+}
+
+/* Urgent data makes a receive stop short with more behind it: tcp(7). */
+Test(conn_input, bytes_behind_urgent_data_are_received)
+{
+    struct rig rig = {0};
+    struct netpoll_server_options options = {.on_request = echo_copy};
+    char echoed[4];
+    rig_start(&rig, &options);
+    for (unsigned i = 0; i < 20; i++) {
+        int fd = rig_dial(&rig);
+        client_send(fd, "a", 1);
+        CHECK(send(fd, "!", 1, MSG_OOB) == 1);
+        client_send(fd, "bcd", 3);
+        cr_assert_eq(client_receive(fd, echoed, 4), 4);
+        cr_assert_arr_eq(echoed, "abcd", 4);
+        client_close(fd);
+    }
+    rig_finish_when_idle(&rig);
 }
