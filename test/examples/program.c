@@ -32,8 +32,7 @@ _Noreturn static void become(const struct program *program, int out, int err)
     if (program->refused_call != 0)
         refuse_system_call(program->refused_call, EPERM);
     execv(program->path, (char *const *)arguments);
-    CHECK(!"execv");
-    abort();
+    check_failed(__FILE__, __LINE__, program->path);
 }
 
 void program_start(struct program *program)

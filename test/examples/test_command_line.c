@@ -55,9 +55,9 @@ Test(command_line, mistakes_of_a_server_are_status_2)
         {{"--workers", "99999999999999999999"}, "--workers"},
         {{"--stats", ""}, "--stats"},
         {{"--stats=1s"}, "\"1s\""},
-        {{"--listen", "nonsense"}, "\"nonsense\""},
-        {{"--listen", "127.0.0.1:70000"}, "\"127.0.0.1:70000\""},
-        {{"--listen", "::1:80"}, "\"::1:80\""},
+        {{"--backend=epoll", "--listen", "nonsense"}, "\"nonsense\""},
+        {{"--backend=epoll", "--listen", "127.0.0.1:70000"}, "\"127.0.0.1:70000\""},
+        {{"--backend=epoll", "--listen", "::1:80"}, "\"::1:80\""},
     };
     for (size_t i = 0; i < SERVER_COUNT; i++)
         expect_usage(servers[i], mistakes, sizeof mistakes / sizeof mistakes[0]);
