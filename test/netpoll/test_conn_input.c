@@ -377,7 +377,7 @@ Test(conn_input, what_a_unix_peer_sent_before_it_closed_is_offered)
     rig_start(&rig, &options);
     int fd = rig_dial(&rig);
     size_t sent = 0;
-    while (sent < (size_t)INPUT_BOUND + 32 * sizeof piece) {
+    while (sent < (size_t)INPUT_BOUND + 8 * sizeof piece) {
         size_t n = client_try_send(fd, piece, sizeof piece);
         sent += n;
         if (n < sizeof piece)
