@@ -1,5 +1,4 @@
 /* What the programs say and end with when they cannot start. */
-#include "../support/client.h"
 #include "program.h"
 
 #include <stdio.h>
@@ -44,8 +43,8 @@ Test(command_line, mistakes_of_a_server_are_status_2)
         {{"--bogus", "1"}, "\"--bogus\""},
         {{"--listening=127.0.0.1:0"}, "--listening"},
         {{"127.0.0.1:0"}, "\"127.0.0.1:0\""},
-        {{"--listen"}, "--listen"},
-        {{"--stats", "1", "--backend"}, "--backend"},
+        {{"--listen"}, "--listen needs a value"},
+        {{"--stats", "1", "--backend"}, "--backend needs a value"},
         {{"--backend", "kqueue"}, "\"kqueue\""},
         {{"--handler", "thread"}, "\"thread\""},
         {{"--pollers", "0"}, "--pollers"},
@@ -68,11 +67,11 @@ Test(command_line, mistakes_of_the_client_are_status_2)
     static const struct mistake mistakes[] = {
         {{NULL}, "--connect"},
         {{"--bogus"}, "\"--bogus\""},
-        {{"--connect"}, "--connect"},
+        {{"--connect"}, "--connect needs a value"},
         {{"--connect", "nonsense"}, "\"nonsense\""},
         {{"--connect=127.0.0.1:1", "--size", "0"}, "--size"},
         {{"--connect=127.0.0.1:1", "--connections", "many"}, "\"many\""},
-        {{"--connect=127.0.0.1:1", "--seconds"}, "--seconds"},
+        {{"--connect=127.0.0.1:1", "--seconds"}, "--seconds needs a value"},
     };
     expect_usage(ECHO_CLIENT, mistakes, sizeof mistakes / sizeof mistakes[0]);
 }
@@ -106,9 +105,9 @@ Test(command_line, help_lists_the_flags)
 /* No listener is announced unless all of them listen. */
 static void expect_no_listening(const char *path, const char *address, const char *why)
 {
-    struct program program = {
-        .path = path,
-        .arguments = {"--backend", backend_word(), "--listen", "127.0.0.1:0", "--listen", address}};
+    struct program program = {.path = path,
+                              .arguments = {"--backend", backend_word(), "--listen", "127.0.0.1:0",
+                                            "--listen", address, "--listen", "127.0.0.1:0"}};
     expect_complaint(&program, FAILED, address);
     cr_assert_not_null(strstr(program.err.text, why), "%s", program.err.text);
 }
