@@ -2,6 +2,7 @@
 
 #include <criterion/criterion.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -10,6 +11,7 @@
 #include <unistd.h>
 
 static atomic_bool stop;
+static atomic_uint started;
 static atomic_uint busy_rounds;
 
 /* Keeps the locks of many classes in use, so that forks fall into the middle. */
@@ -18,6 +20,7 @@ static void *churn(void *arg)
     void *blocks[300];
 
     (void)arg;
+    atomic_fetch_add(&started, 1);
     while (!atomic_load(&stop)) {
         for (size_t i = 0; i < 300; i++) {
             blocks[i] = mcache_alloc((size_t)16 << (i % 17));
@@ -78,6 +81,10 @@ Test(fork, child_of_a_busy_process_can_allocate_and_free)
 
     for (int i = 0; i < 2; i++) {
         cr_assert_eq(pthread_create(&threads[i], NULL, churn, NULL), 0);
+    }
+    /* A thread that is only starting may hold locks of a sanitizer, which the child never gets. */
+    while (atomic_load(&started) < 2) {
+        sched_yield();
     }
     for (unsigned round = 0; round < 30; round++) {
         void *block = mcache_alloc(100);
