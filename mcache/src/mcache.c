@@ -48,16 +48,16 @@ static _Noreturn void bad_free(const void *pointer, const char *what)
 static __attribute__((noinline)) void free_other(void *pointer)
 {
     int saved_errno = errno;
-    unsigned class;
+    unsigned cls;
 
     if (!mc_is_ours(pointer)) {
         bad_free(pointer, "not from mcache, or given back to the system");
         return;
     }
-    class = mc_pointer_class(pointer);
-    if (class < MCACHE_CLASS_COUNT && ((uintptr_t)pointer & (mc_class_size(class) - 1)) == 0) {
+    cls = mc_pointer_class(pointer);
+    if (cls < MCACHE_CLASS_COUNT && ((uintptr_t)pointer & (mc_class_size(cls) - 1)) == 0) {
         bad_free(pointer, "already free or never handed out");
-    } else if (class != MC_SLICE_LARGE || !mc_large_free(pointer)) {
+    } else if (cls != MC_SLICE_LARGE || !mc_large_free(pointer)) {
         bad_free(pointer, "not the start of a block");
     }
     errno = saved_errno;
@@ -72,10 +72,10 @@ static __attribute__((noinline)) void *alloc_large(size_t size)
     return block;
 }
 
-static __attribute__((noinline)) void *pop_slow(unsigned class)
+static __attribute__((noinline)) void *pop_slow(unsigned cls)
 {
     int saved_errno = errno;
-    void *block = mc_cache_pop_slow(class);
+    void *block = mc_cache_pop_slow(cls);
 
     errno = block == NULL ? ENOMEM : saved_errno;
     return block;
@@ -86,24 +86,24 @@ static inline void *alloc(size_t size)
     /* First of all, because in a shared library this is a call that spoils registers. */
     struct mc_cache *cache = mc_cache_mine;
     struct mc_list *list;
-    unsigned class;
+    unsigned cls;
     void *block;
 
     if (UNLIKELY(size > MCACHE_CLASS_MAX)) {
         return alloc_large(size);
     }
-    class = mc_class_of(size);
-    list = &cache->lists[class];
+    cls = mc_class_of(size);
+    list = &cache->lists[cls];
     if (LIKELY(list->head != NULL)) {
         block = mc_list_pop(list);
     } else {
-        block = pop_slow(class);
+        block = pop_slow(cls);
         if (block == NULL) {
             return NULL;
         }
     }
-    atomic_store_explicit(mc_block_state(block, class), STATE_LIVE, memory_order_relaxed);
-    mc_unpoison(block, mc_class_size(class));
+    atomic_store_explicit(mc_block_state(block, cls), STATE_LIVE, memory_order_relaxed);
+    mc_unpoison(block, mc_class_size(cls));
     return block;
 }
 
@@ -121,7 +121,7 @@ void mcache_free(void *block)
 {
     struct mc_cache *cache = mc_cache_mine;
     _Atomic uint8_t *state;
-    unsigned class;
+    unsigned cls;
 
     if (UNLIKELY(!mc_is_ours(block))) {
         if (block != NULL) {
@@ -129,32 +129,32 @@ void mcache_free(void *block)
         }
         return;
     }
-    class = mc_pointer_class(block);
-    if (UNLIKELY(class >= MCACHE_CLASS_COUNT || !mc_has_own_state(block, class))) {
+    cls = mc_pointer_class(block);
+    if (UNLIKELY(cls >= MCACHE_CLASS_COUNT || !mc_has_own_state(block, cls))) {
         free_other(block);
         return;
     }
-    state = mc_block_state(block, class);
+    state = mc_block_state(block, cls);
     if (UNLIKELY(atomic_load_explicit(state, memory_order_relaxed) != STATE_LIVE)) {
         free_other(block);
         return;
     }
     atomic_store_explicit(state, STATE_FREE, memory_order_relaxed);
-    mc_poison(block, mc_class_size(class));
-    if (UNLIKELY(!mc_list_push(&cache->lists[class], block))) {
-        mc_cache_push_slow(class, block);
+    mc_poison(block, mc_class_size(cls));
+    if (UNLIKELY(!mc_list_push(&cache->lists[cls], block))) {
+        mc_cache_push_slow(cls, block);
     }
 }
 
 size_t mcache_capacity(const void *block)
 {
-    unsigned class;
+    unsigned cls;
 
     if (block == NULL) {
         return 0;
     }
-    class = mc_pointer_class(block);
-    return class == MC_SLICE_LARGE ? mc_large_capacity(block) : mc_class_size(class);
+    cls = mc_pointer_class(block);
+    return cls == MC_SLICE_LARGE ? mc_large_capacity(block) : mc_class_size(cls);
 }
 
 void mcache_flush(void)
@@ -173,10 +173,10 @@ void mcache_stats_read(struct mcache_stats *out)
     memset(out, 0, sizeof(*out));
     mc_cache_stats_add(out);
     mc_large_stats_add(out);
-    for (unsigned class = 0; class < MCACHE_CLASS_COUNT; class ++) {
-        struct mcache_class_stats *figures = &out->classes[class];
+    for (unsigned cls = 0; cls < MCACHE_CLASS_COUNT; cls++) {
+        struct mcache_class_stats *figures = &out->classes[cls];
 
-        figures->size = mc_class_size(class);
+        figures->size = mc_class_size(cls);
         out->live_bytes += (size_t)(figures->alloc_count - figures->free_count) * figures->size;
     }
     out->segment_bytes = mc_segments_bytes();

@@ -121,9 +121,9 @@ static void open_list_remove(struct mc_segment *segment)
 }
 
 /* Slices that a span of the class needs: a power of two up to 16. */
-static unsigned span_slices(unsigned class)
+static unsigned span_slices(unsigned cls)
 {
-    size_t slices = mc_class_size(class) >> MC_SLICE_SHIFT;
+    size_t slices = mc_class_size(cls) >> MC_SLICE_SHIFT;
 
     return slices == 0 ? 1 : (unsigned)slices;
 }
@@ -166,9 +166,9 @@ static struct mc_segment *open_segment_with(unsigned slices)
     return segment;
 }
 
-struct mc_span *mc_span_take(unsigned class)
+struct mc_span *mc_span_take(unsigned cls)
 {
-    unsigned slices = span_slices(class);
+    unsigned slices = span_slices(cls);
     struct mc_segment *segment;
     struct mc_span *span = NULL;
 
@@ -182,17 +182,17 @@ struct mc_span *mc_span_take(unsigned class)
             open_list_remove(segment);
         }
         /* Only the first slice: a pointer into the others is never the start of a block. */
-        atomic_store_explicit(&segment->slice_class[first], (uint8_t) class, memory_order_relaxed);
+        atomic_store_explicit(&segment->slice_class[first], (uint8_t)cls, memory_order_relaxed);
         span = &segment->spans[first];
         span->free = NULL;
-        span->fresh_count = mc_span_capacity(class);
+        span->fresh_count = mc_span_capacity(cls);
         span->out_count = 0;
     }
     pthread_mutex_unlock(&lock);
     return span;
 }
 
-void mc_span_give(struct mc_span *span, unsigned class)
+void mc_span_give(struct mc_span *span, unsigned cls)
 {
     struct mc_segment *segment = mc_segment_of(span);
     size_t first = (size_t)(span - segment->spans);
@@ -203,7 +203,7 @@ void mc_span_give(struct mc_span *span, unsigned class)
     if (segment->free_slices == 0) {
         open_list_add(segment);
     }
-    segment->free_slices |= span_bits(first, span_slices(class));
+    segment->free_slices |= span_bits(first, span_slices(cls));
     pthread_mutex_unlock(&lock);
 }
 

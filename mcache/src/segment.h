@@ -120,15 +120,15 @@ static inline struct mc_span *mc_span_of(const void *block)
 }
 
 /* log2 of the bytes that share a state. */
-static inline unsigned mc_state_shift(unsigned class)
+static inline unsigned mc_state_shift(unsigned cls)
 {
-    return class < MC_CLASS_COARSE ? MC_FINE_STATE_SHIFT : MC_COARSE_STATE_SHIFT;
+    return cls < MC_CLASS_COARSE ? MC_FINE_STATE_SHIFT : MC_COARSE_STATE_SHIFT;
 }
 
 /* Tells whether a state is the pointer's own: it may be that of a block that starts before it. */
-static inline bool mc_has_own_state(const void *pointer, unsigned class)
+static inline bool mc_has_own_state(const void *pointer, unsigned cls)
 {
-    return ((uintptr_t)pointer & (((uintptr_t)1 << mc_state_shift(class)) - 1)) == 0;
+    return ((uintptr_t)pointer & (((uintptr_t)1 << mc_state_shift(cls)) - 1)) == 0;
 }
 
 /*
@@ -136,18 +136,18 @@ static inline bool mc_has_own_state(const void *pointer, unsigned class)
  * neighbours need no atomic read-modify-write. Relaxed: a block has one owner at a time, and its
  * hand-over orders the accesses; only a faulty second free can race.
  */
-static inline _Atomic uint8_t *mc_block_state(const void *block, unsigned class)
+static inline _Atomic uint8_t *mc_block_state(const void *block, unsigned cls)
 {
-    size_t base = class < MC_CLASS_COARSE ? 0 : offsetof(struct mc_segment, coarse_states);
+    size_t base = cls < MC_CLASS_COARSE ? 0 : offsetof(struct mc_segment, coarse_states);
     size_t offset = (uintptr_t)block & (MC_SEGMENT_SIZE - 1);
 
-    return (_Atomic uint8_t *)mc_segment_of(block) + base + (offset >> mc_state_shift(class));
+    return (_Atomic uint8_t *)mc_segment_of(block) + base + (offset >> mc_state_shift(cls));
 }
 
 /* Blocks that a span of the class holds. */
-static inline uint32_t mc_span_capacity(unsigned class)
+static inline uint32_t mc_span_capacity(unsigned cls)
 {
-    size_t fit = MC_SLICE_SIZE >> mc_class_shift(class);
+    size_t fit = MC_SLICE_SIZE >> mc_class_shift(cls);
 
     return fit == 0 ? 1 : (uint32_t)fit;
 }
@@ -169,10 +169,10 @@ bool mc_segment_unmap(struct mc_segment *segment, size_t bytes);
  *
  * Returns NULL when the system has no memory. May be called with the lock of a class held.
  */
-struct mc_span *mc_span_take(unsigned class);
+struct mc_span *mc_span_take(unsigned cls);
 
 /* Gives a span whose blocks are all back to its segment. As above. */
-void mc_span_give(struct mc_span *span, unsigned class);
+void mc_span_give(struct mc_span *span, unsigned cls);
 
 /* Unmaps the segments without a span. Returns the bytes given back. */
 size_t mc_segments_trim(void);

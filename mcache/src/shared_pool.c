@@ -24,9 +24,9 @@ static struct class_pool pools[MCACHE_CLASS_COUNT] = {
     [0 ... MCACHE_CLASS_COUNT - 1] = {.lock = PTHREAD_MUTEX_INITIALIZER},
 };
 
-static unsigned batches_max(unsigned class)
+static unsigned batches_max(unsigned cls)
 {
-    size_t fit = BATCHES_MAX_BYTES / (mc_class_batch(class) * mc_class_size(class));
+    size_t fit = BATCHES_MAX_BYTES / (mc_class_batch(cls) * mc_class_size(cls));
 
     return fit > BATCHES_MAX_COUNT ? BATCHES_MAX_COUNT : (unsigned)fit;
 }
@@ -66,7 +66,7 @@ static void *span_start(struct mc_span *span)
 }
 
 /* The span has a block in. */
-static void *span_pop(struct class_pool *pool, struct mc_span *span, unsigned class)
+static void *span_pop(struct class_pool *pool, struct mc_span *span, unsigned cls)
 {
     void *block = span->free;
 
@@ -76,9 +76,9 @@ static void *span_pop(struct class_pool *pool, struct mc_span *span, unsigned cl
     if (block != NULL) {
         span->free = mc_next_block(block);
     } else {
-        uint32_t index = mc_span_capacity(class) - span->fresh_count;
+        uint32_t index = mc_span_capacity(cls) - span->fresh_count;
 
-        block = (char *)span_start(span) + ((size_t)index << mc_class_shift(class));
+        block = (char *)span_start(span) + ((size_t)index << mc_class_shift(cls));
         span->fresh_count--;
     }
     span->out_count++;
@@ -92,7 +92,7 @@ static void *span_pop(struct class_pool *pool, struct mc_span *span, unsigned cl
  * Of the spans whose blocks are all in, one stays for the next taker; more go to the segment, where
  * any class can have them.
  */
-static void span_push(struct class_pool *pool, void *block, unsigned class)
+static void span_push(struct class_pool *pool, void *block, unsigned cls)
 {
     struct mc_span *span = mc_span_of(block);
 
@@ -108,19 +108,19 @@ static void span_push(struct class_pool *pool, void *block, unsigned class)
     }
     if (pool->whole_count > 0) {
         span_list_remove(pool, span);
-        mc_span_give(span, class);
+        mc_span_give(span, cls);
     } else {
         pool->whole_count++;
     }
 }
 
-static void push_all(struct class_pool *pool, void *list, unsigned class)
+static void push_all(struct class_pool *pool, void *list, unsigned cls)
 {
     while (list != NULL) {
         void *block = list;
 
         list = mc_next_block(block);
-        span_push(pool, block, class);
+        span_push(pool, block, cls);
     }
 }
 
@@ -136,14 +136,14 @@ static void *batch_pop(struct class_pool *pool)
 }
 
 /* Takes from the spans there are, from a new one only to get any block at all. */
-static unsigned pop_some(struct class_pool *pool, unsigned class, void **list)
+static unsigned pop_some(struct class_pool *pool, unsigned cls, void **list)
 {
-    unsigned want = mc_class_batch(class);
+    unsigned want = mc_class_batch(cls);
     unsigned count = 0;
     void *last = NULL;
 
     if (pool->spans == NULL) {
-        struct mc_span *span = mc_span_take(class);
+        struct mc_span *span = mc_span_take(cls);
 
         if (span == NULL) {
             return 0;
@@ -152,7 +152,7 @@ static unsigned pop_some(struct class_pool *pool, unsigned class, void **list)
         pool->whole_count++;
     }
     for (; count < want && pool->spans != NULL; count++) {
-        void *block = span_pop(pool, pool->spans, class);
+        void *block = span_pop(pool, pool->spans, cls);
 
         /* Rising addresses, which the processor fetches ahead. */
         if (last == NULL) {
@@ -166,59 +166,59 @@ static unsigned pop_some(struct class_pool *pool, unsigned class, void **list)
     return count;
 }
 
-unsigned mc_pool_take(unsigned class, void **list)
+unsigned mc_pool_take(unsigned cls, void **list)
 {
-    struct class_pool *pool = &pools[class];
-    unsigned count = mc_class_batch(class);
+    struct class_pool *pool = &pools[cls];
+    unsigned count = mc_class_batch(cls);
 
     pthread_mutex_lock(&pool->lock);
     *list = batch_pop(pool);
     if (*list == NULL) {
-        count = pop_some(pool, class, list);
+        count = pop_some(pool, cls, list);
     }
     pthread_mutex_unlock(&pool->lock);
     return count;
 }
 
-void mc_pool_give_batch(unsigned class, void *batch)
+void mc_pool_give_batch(unsigned cls, void *batch)
 {
-    struct class_pool *pool = &pools[class];
+    struct class_pool *pool = &pools[cls];
 
     pthread_mutex_lock(&pool->lock);
-    if (pool->batch_count < batches_max(class)) {
+    if (pool->batch_count < batches_max(cls)) {
         mc_set_next_batch(batch, pool->batches);
         pool->batches = batch;
         pool->batch_count++;
     } else {
-        push_all(pool, batch, class);
+        push_all(pool, batch, cls);
     }
     pthread_mutex_unlock(&pool->lock);
 }
 
-void mc_pool_give_list(unsigned class, void *list)
+void mc_pool_give_list(unsigned cls, void *list)
 {
-    struct class_pool *pool = &pools[class];
+    struct class_pool *pool = &pools[cls];
 
     pthread_mutex_lock(&pool->lock);
-    push_all(pool, list, class);
+    push_all(pool, list, cls);
     pthread_mutex_unlock(&pool->lock);
 }
 
-static void trim_class(unsigned class)
+static void trim_class(unsigned cls)
 {
-    struct class_pool *pool = &pools[class];
+    struct class_pool *pool = &pools[cls];
     struct mc_span *next;
 
     pthread_mutex_lock(&pool->lock);
     while (pool->batches != NULL) {
-        push_all(pool, batch_pop(pool), class);
+        push_all(pool, batch_pop(pool), cls);
     }
     for (struct mc_span *span = pool->spans; span != NULL; span = next) {
         next = span->next;
         if (span->out_count == 0) {
             span_list_remove(pool, span);
             pool->whole_count--;
-            mc_span_give(span, class);
+            mc_span_give(span, cls);
         }
     }
     pthread_mutex_unlock(&pool->lock);
@@ -226,16 +226,16 @@ static void trim_class(unsigned class)
 
 size_t mc_pool_trim(void)
 {
-    for (unsigned class = 0; class < MCACHE_CLASS_COUNT; class ++) {
-        trim_class(class);
+    for (unsigned cls = 0; cls < MCACHE_CLASS_COUNT; cls++) {
+        trim_class(cls);
     }
     return mc_segments_trim();
 }
 
 void mc_pool_lock(void)
 {
-    for (unsigned class = 0; class < MCACHE_CLASS_COUNT; class ++) {
-        pthread_mutex_lock(&pools[class].lock);
+    for (unsigned cls = 0; cls < MCACHE_CLASS_COUNT; cls++) {
+        pthread_mutex_lock(&pools[cls].lock);
     }
     mc_segments_lock();
 }
@@ -243,7 +243,7 @@ void mc_pool_lock(void)
 void mc_pool_unlock(void)
 {
     mc_segments_unlock();
-    for (unsigned class = MCACHE_CLASS_COUNT; class > 0; class --) {
-        pthread_mutex_unlock(&pools[class - 1].lock);
+    for (unsigned cls = MCACHE_CLASS_COUNT; cls > 0; cls--) {
+        pthread_mutex_unlock(&pools[cls - 1].lock);
     }
 }

@@ -15,13 +15,13 @@
  *
  * Returns how many there are in *list; 0 when the system has no memory. The caller owns the blocks.
  */
-unsigned mc_pool_take(unsigned class, void **list);
+unsigned mc_pool_take(unsigned cls, void **list);
 
 /* Takes over a list of exactly mc_class_batch(class) free blocks. */
-void mc_pool_give_batch(unsigned class, void *batch);
+void mc_pool_give_batch(unsigned cls, void *batch);
 
 /* Takes over a list of any length. */
-void mc_pool_give_list(unsigned class, void *list);
+void mc_pool_give_list(unsigned cls, void *list);
 
 /* Returns every free segment to the system. Returns the bytes given back. */
 size_t mc_pool_trim(void);

@@ -16,14 +16,14 @@ _Static_assert(MCACHE_CLASS_MIN == (size_t)1 << MC_CLASS_MIN_SHIFT, "smallest cl
 _Static_assert(MCACHE_CLASS_MAX == MCACHE_CLASS_MIN << (MCACHE_CLASS_COUNT - 1), "largest class");
 
 /* log2 of the block size. */
-static inline unsigned mc_class_shift(unsigned class)
+static inline unsigned mc_class_shift(unsigned cls)
 {
-    return class + MC_CLASS_MIN_SHIFT;
+    return cls + MC_CLASS_MIN_SHIFT;
 }
 
-static inline size_t mc_class_size(unsigned class)
+static inline size_t mc_class_size(unsigned cls)
 {
-    return (size_t)1 << mc_class_shift(class);
+    return (size_t)1 << mc_class_shift(cls);
 }
 
 /* The smallest class that holds size bytes; size is at most MCACHE_CLASS_MAX. */
@@ -39,9 +39,9 @@ static inline unsigned mc_class_of(size_t size)
  * A cache keeps up to two batches of a class; 64 blocks spread the cost of the pool's lock to well
  * under a nanosecond each.
  */
-static inline unsigned mc_class_batch(unsigned class)
+static inline unsigned mc_class_batch(unsigned cls)
 {
-    size_t fit = ((size_t)128 << 10) >> mc_class_shift(class);
+    size_t fit = ((size_t)128 << 10) >> mc_class_shift(cls);
 
     return fit > 64 ? 64 : fit == 0 ? 1 : (unsigned)fit;
 }

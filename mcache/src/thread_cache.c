@@ -31,97 +31,97 @@ static pthread_once_t once = PTHREAD_ONCE_INIT;
 static pthread_key_t end_key;
 static bool end_key_works;
 
-static size_t batch_bytes(unsigned class)
+static size_t batch_bytes(unsigned cls)
 {
-    return mc_class_batch(class) * mc_class_size(class);
+    return mc_class_batch(cls) * mc_class_size(cls);
 }
 
-static void list_clear(struct mc_list *list, unsigned class)
+static void list_clear(struct mc_list *list, unsigned cls)
 {
     uint64_t freed = atomic_load_explicit(&list->free_count, memory_order_relaxed);
     uint64_t taken = atomic_load_explicit(&list->alloc_count, memory_order_relaxed);
 
     list->head = NULL;
     list->spare = NULL;
-    list->full_mark = (int64_t)(freed - taken) + (int64_t)mc_class_batch(class);
+    list->full_mark = (int64_t)(freed - taken) + (int64_t)mc_class_batch(cls);
 }
 
 static void cache_clear(struct mc_cache *cache)
 {
-    for (unsigned class = 0; class < MCACHE_CLASS_COUNT; class ++) {
-        list_clear(&cache->lists[class], class);
+    for (unsigned cls = 0; cls < MCACHE_CLASS_COUNT; cls++) {
+        list_clear(&cache->lists[cls], cls);
     }
     cache->spare_bytes = 0;
 }
 
 static void cache_flush(struct mc_cache *cache)
 {
-    for (unsigned class = 0; class < MCACHE_CLASS_COUNT; class ++) {
-        struct mc_list *list = &cache->lists[class];
+    for (unsigned cls = 0; cls < MCACHE_CLASS_COUNT; cls++) {
+        struct mc_list *list = &cache->lists[cls];
 
         if (list->spare != NULL) {
-            mc_pool_give_batch(class, list->spare);
+            mc_pool_give_batch(cls, list->spare);
         }
         if (list->head != NULL) {
-            mc_pool_give_list(class, list->head);
+            mc_pool_give_list(cls, list->head);
         }
     }
     cache_clear(cache);
 }
 
 /* Fills the empty current list; false when the system has no memory. */
-static bool list_fill(struct mc_cache *cache, unsigned class)
+static bool list_fill(struct mc_cache *cache, unsigned cls)
 {
-    struct mc_list *list = &cache->lists[class];
+    struct mc_list *list = &cache->lists[cls];
     unsigned count;
 
     if (list->spare != NULL) {
         list->head = list->spare;
         list->spare = NULL;
-        cache->spare_bytes -= batch_bytes(class);
-        count = mc_class_batch(class);
+        cache->spare_bytes -= batch_bytes(cls);
+        count = mc_class_batch(cls);
     } else {
-        count = mc_pool_take(class, &list->head);
+        count = mc_pool_take(cls, &list->head);
     }
     list->full_mark -= (int64_t)count;
     return count != 0;
 }
 
 /* Empties the full current list: it becomes the spare batch if there may be one. */
-static void list_spill(struct mc_cache *cache, unsigned class)
+static void list_spill(struct mc_cache *cache, unsigned cls)
 {
-    struct mc_list *list = &cache->lists[class];
+    struct mc_list *list = &cache->lists[cls];
     void *batch = list->head;
 
     if (list->spare != NULL) {
-        mc_pool_give_batch(class, list->spare);
+        mc_pool_give_batch(cls, list->spare);
         list->spare = batch;
-    } else if (cache->spare_bytes + batch_bytes(class) <= SPARE_MAX_BYTES) {
+    } else if (cache->spare_bytes + batch_bytes(cls) <= SPARE_MAX_BYTES) {
         list->spare = batch;
-        cache->spare_bytes += batch_bytes(class);
+        cache->spare_bytes += batch_bytes(cls);
     } else {
-        mc_pool_give_batch(class, batch);
+        mc_pool_give_batch(cls, batch);
     }
     list->head = NULL;
-    list->full_mark += (int64_t)mc_class_batch(class);
+    list->full_mark += (int64_t)mc_class_batch(cls);
 }
 
-static void *cache_pop(struct mc_cache *cache, unsigned class)
+static void *cache_pop(struct mc_cache *cache, unsigned cls)
 {
-    struct mc_list *list = &cache->lists[class];
+    struct mc_list *list = &cache->lists[cls];
 
-    if (list->head == NULL && !list_fill(cache, class)) {
+    if (list->head == NULL && !list_fill(cache, cls)) {
         return NULL;
     }
     return mc_list_pop(list);
 }
 
-static void cache_push(struct mc_cache *cache, unsigned class, void *block)
+static void cache_push(struct mc_cache *cache, unsigned cls, void *block)
 {
-    struct mc_list *list = &cache->lists[class];
+    struct mc_list *list = &cache->lists[cls];
 
     if (!mc_list_push(list, block)) {
-        list_spill(cache, class);
+        list_spill(cache, cls);
         (void)mc_list_push(list, block);
     }
 }
@@ -225,30 +225,30 @@ static struct mc_cache *own_cache(void)
     return cache;
 }
 
-void *mc_cache_pop_slow(unsigned class)
+void *mc_cache_pop_slow(unsigned cls)
 {
     struct mc_cache *cache = own_cache();
     void *block;
 
     if (cache != NULL) {
-        return cache_pop(cache, class);
+        return cache_pop(cache, cls);
     }
     pthread_mutex_lock(&late_lock);
-    block = cache_pop(&late_cache, class);
+    block = cache_pop(&late_cache, cls);
     pthread_mutex_unlock(&late_lock);
     return block;
 }
 
-void mc_cache_push_slow(unsigned class, void *block)
+void mc_cache_push_slow(unsigned cls, void *block)
 {
     struct mc_cache *cache = own_cache();
 
     if (cache != NULL) {
-        cache_push(cache, class, block);
+        cache_push(cache, cls, block);
         return;
     }
     pthread_mutex_lock(&late_lock);
-    cache_push(&late_cache, class, block);
+    cache_push(&late_cache, cls, block);
     pthread_mutex_unlock(&late_lock);
 }
 
@@ -265,17 +265,17 @@ void mc_cache_flush(void)
 
 static void frees_add(const struct mc_cache *cache, struct mcache_stats *out)
 {
-    for (unsigned class = 0; class < MCACHE_CLASS_COUNT; class ++) {
-        out->classes[class].free_count +=
-            atomic_load_explicit(&cache->lists[class].free_count, memory_order_acquire);
+    for (unsigned cls = 0; cls < MCACHE_CLASS_COUNT; cls++) {
+        out->classes[cls].free_count +=
+            atomic_load_explicit(&cache->lists[cls].free_count, memory_order_acquire);
     }
 }
 
 static void allocs_add(const struct mc_cache *cache, struct mcache_stats *out)
 {
-    for (unsigned class = 0; class < MCACHE_CLASS_COUNT; class ++) {
-        out->classes[class].alloc_count +=
-            atomic_load_explicit(&cache->lists[class].alloc_count, memory_order_relaxed);
+    for (unsigned cls = 0; cls < MCACHE_CLASS_COUNT; cls++) {
+        out->classes[cls].alloc_count +=
+            atomic_load_explicit(&cache->lists[cls].alloc_count, memory_order_relaxed);
     }
 }
 

@@ -70,10 +70,10 @@ static inline bool mc_list_push(struct mc_list *list, void *block)
 }
 
 /* Takes a block when the current list is empty. NULL when the system has no memory. */
-void *mc_cache_pop_slow(unsigned class);
+void *mc_cache_pop_slow(unsigned cls);
 
 /* Takes over a block when the current list is full. */
-void mc_cache_push_slow(unsigned class, void *block);
+void mc_cache_push_slow(unsigned cls, void *block);
 
 /* Moves the calling thread's blocks to the shared pool, and those of threads that are ending. */
 void mc_cache_flush(void);

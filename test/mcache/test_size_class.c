@@ -4,14 +4,14 @@
 
 static unsigned class_by_search(size_t size)
 {
-    unsigned class = 0;
+    unsigned cls = 0;
     size_t fits = 16;
 
     while (fits < size) {
         fits *= 2;
-        class ++;
+        cls++;
     }
-    return class;
+    return cls;
 }
 
 Test(size_class, is_the_smallest_that_fits_for_every_small_size)
@@ -34,10 +34,10 @@ Test(size_class, changes_right_after_each_power_of_two)
 
 Test(size_class, batches_are_bounded_in_blocks_and_bytes)
 {
-    for (unsigned class = 0; class < MCACHE_CLASS_COUNT; class ++) {
-        size_t count = mc_class_batch(class);
+    for (unsigned cls = 0; cls < MCACHE_CLASS_COUNT; cls++) {
+        size_t count = mc_class_batch(cls);
 
         cr_assert(count >= 1 && count <= 64);
-        cr_assert(count == 1 || count * mc_class_size(class) <= (size_t)128 << 10);
+        cr_assert(count == 1 || count * mc_class_size(cls) <= (size_t)128 << 10);
     }
 }
