@@ -9,7 +9,8 @@
  * - A pointer handed out by next, peek or until stays valid, and its bytes unchanged, until
  *   linkbuffer_release() of the same buffer, whatever else is called in between.
  * - Contiguous data is never copied. What had to be copied is counted in bytes_copied.
- * - A buffer without readable, unflushed or unreleased bytes owns no block.
+ * - A buffer without readable, unflushed or unreleased bytes owns no block, unless the reader has
+ *   stated a demand that is not met: see linkbuffer_need() in io.h.
  *
  * What may be done with memory between calls: the reader may read what next, peek and until gave
  * it, until release. The writer may write what reserve gave it, until flush or commit. Nothing
@@ -25,6 +26,7 @@
 #define LINKBUFFER_LINKBUFFER_H
 
 #include <linkbuffer/block.h>
+#include <linkbuffer/integer.h>
 
 #include <stddef.h>
 #include <stdint.h>
@@ -222,6 +224,9 @@ LINKBUFFER_API LINKBUFFER_MUST_CHECK int linkbuffer_commit(struct linkbuffer *lb
 LINKBUFFER_API LINKBUFFER_MUST_CHECK int linkbuffer_write(struct linkbuffer *lb, const void *data,
                                                           size_t n);
 
+/** Appends one byte: linkbuffer_write() of it. Thread: writer. */
+LINKBUFFER_API LINKBUFFER_MUST_CHECK int linkbuffer_write_byte(struct linkbuffer *lb, uint8_t byte);
+
 /**
  * Appends the caller's memory itself.
  *
@@ -237,6 +242,32 @@ LINKBUFFER_API LINKBUFFER_MUST_CHECK int linkbuffer_write_ref(struct linkbuffer 
                                                               const void *data, size_t n,
                                                               linkbuffer_release_fn *release,
                                                               void *arg);
+
+/** The caller's memory, as linkbuffer_write_ref() takes it. */
+struct linkbuffer_ref {
+    const void *data; /**< n bytes that must not change until release is called */
+    size_t n;
+    linkbuffer_release_fn *release; /**< NULL: nobody wants to know */
+    void *arg;
+};
+
+/**
+ * Inserts the caller's memory itself in front of the last bytes written since the last flush.
+ *
+ * For a length or a body between parts that were reserved together. Nothing moves: pointers that
+ * linkbuffer_reserve() gave stay valid, on both sides of the cut. The inserted bytes count as
+ * written, for linkbuffer_commit() and for further insertions too.
+ *
+ * @param remain  bytes that come behind the inserted ones, at most linkbuffer_reserved_len()
+ * @param ref     borrowed; its release is called as that of linkbuffer_write_ref()
+ * @return 0; -EINVAL when remain is too large; -ENOMEM. release will not be called after a failure.
+ *         ref->n == 0: 0, and release has been called
+ *
+ * Thread: writer.
+ * Memory: takes ref->data.
+ */
+LINKBUFFER_API LINKBUFFER_MUST_CHECK int
+linkbuffer_write_direct(struct linkbuffer *lb, size_t remain, const struct linkbuffer_ref *ref);
 
 /**
  * Appends a range of a block, without a copy.
