@@ -1,4 +1,4 @@
-/* Servers under measurement, by fork(2) and /proc. */
+/* Processes under measurement, by fork(2) and /proc. */
 #define _GNU_SOURCE /* NOLINT(readability-identifier-naming): the C library's name for it */
 #include "process.h"
 
@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #define ARGS_MAX      16
+#define ANY_CPU       (-1)
 #define STATUS_NO_RUN 127 /* as a shell says it */
 
 int process_pick_cpus(unsigned cpus[2])
@@ -53,16 +54,55 @@ static int find_sibling(const char *relative, char *out, size_t size)
     return written > 0 && (size_t)written < size ? 0 : -ENAMETOOLONG;
 }
 
-static _Noreturn void become(const char *path, const char *const *args, unsigned cpu, int out)
+static _Noreturn void become(const char *path, const char *const *args, int cpu, int out)
 {
     const char *argv[ARGS_MAX + 2] = {path};
     for (int i = 0; i < ARGS_MAX && args[i] != NULL; i++)
         argv[i + 1] = args[i];
     prctl(PR_SET_PDEATHSIG, SIGTERM);
-    if (process_pin(cpu) == 0 && dup2(out, STDOUT_FILENO) >= 0)
+    if ((cpu == ANY_CPU || process_pin((unsigned)cpu) == 0) && dup2(out, STDOUT_FILENO) >= 0)
         execv(path, (char *const *)argv);
     fprintf(stderr, "bench: cannot start %s: %s\n", path, strerror(errno));
     _exit(STATUS_NO_RUN);
+}
+
+/* Starts a program; *out is where its output can be read. */
+static int spawn(const char *program, const char *const *args, int cpu, pid_t *pid, int *out)
+{
+    char path[PATH_MAX];
+    int pipe_ends[2];
+    int status = find_sibling(program, path, sizeof path);
+    if (status != 0)
+        return status;
+    if (pipe2(pipe_ends, O_CLOEXEC) != 0)
+        return -errno;
+    *pid = fork();
+    if (*pid == 0)
+        become(path, args, cpu, pipe_ends[1]);
+    int error = errno;
+    close(pipe_ends[1]);
+    if (*pid < 0) {
+        close(pipe_ends[0]);
+        return -error;
+    }
+    *out = pipe_ends[0];
+    return 0;
+}
+
+/* The first line that arrives, without its end; closes the descriptor. */
+static int read_line(int fd, char *out, size_t size)
+{
+    FILE *stream = fdopen(fd, "r");
+    if (stream == NULL) {
+        close(fd);
+        return -ENOMEM;
+    }
+    bool is_read = fgets(out, (int)size, stream) != NULL;
+    fclose(stream);
+    if (!is_read)
+        return -ECHILD;
+    out[strcspn(out, "\n")] = '\0';
+    return 0;
 }
 
 /* The address in the first line that a server prints. */
@@ -70,17 +110,13 @@ static int read_address(int fd, char *out, size_t size)
 {
     static const char prefix[] = "listening on ";
     char line[PROCESS_ADDRESS_BYTES + 128];
-    FILE *stream = fdopen(fd, "r");
-    if (stream == NULL) {
-        close(fd);
-        return -ENOMEM;
-    }
-    bool is_read = fgets(line, sizeof line, stream) != NULL;
-    fclose(stream);
-    if (!is_read || strncmp(line, prefix, sizeof prefix - 1) != 0)
+    int status = read_line(fd, line, sizeof line);
+    if (status != 0)
+        return status;
+    if (strncmp(line, prefix, sizeof prefix - 1) != 0)
         return -ECHILD;
     const char *address = line + sizeof prefix - 1;
-    int written = snprintf(out, size, "%.*s", (int)strcspn(address, " \n"), address);
+    int written = snprintf(out, size, "%.*s", (int)strcspn(address, " "), address);
     return written > 0 && (size_t)written < size ? 0 : -ECHILD;
 }
 
@@ -95,29 +131,32 @@ static int wait_for_end(pid_t pid, int *how)
 
 int process_start(const char *program, const char *const *args, unsigned cpu, struct process *out)
 {
-    char path[PATH_MAX];
-    int pipe_ends[2];
-    int status = find_sibling(program, path, sizeof path);
+    int how;
+    int fd;
+    int status = spawn(program, args, (int)cpu, &out->pid, &fd);
     if (status != 0)
         return status;
-    if (pipe2(pipe_ends, O_CLOEXEC) != 0)
-        return -errno;
-    out->pid = fork();
-    if (out->pid == 0)
-        become(path, args, cpu, pipe_ends[1]);
-    int error = errno;
-    close(pipe_ends[1]);
-    if (out->pid < 0) {
-        close(pipe_ends[0]);
-        return -error;
-    }
-    status = read_address(pipe_ends[0], out->address, sizeof out->address);
+    status = read_address(fd, out->address, sizeof out->address);
     if (status == 0)
         return 0;
-    int how;
     kill(out->pid, SIGTERM);
     return wait_for_end(out->pid, &how) == 0 && WIFEXITED(how) && WEXITSTATUS(how) == 1 ? -ENOTSUP
                                                                                         : status;
+}
+
+int process_run(const char *program, const char *const *args, char *line, size_t size)
+{
+    pid_t pid;
+    int how;
+    int fd;
+    int status = spawn(program, args, ANY_CPU, &pid, &fd);
+    if (status != 0)
+        return status;
+    status = read_line(fd, line, size);
+    int ended = wait_for_end(pid, &how);
+    if (ended != 0)
+        return ended;
+    return WIFEXITED(how) && WEXITSTATUS(how) == 0 ? status : -ECHILD;
 }
 
 static int add_schedstat(int folder, const char *thread, uint64_t *sum)

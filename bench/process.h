@@ -1,5 +1,5 @@
 /**
- * Server processes under measurement: start, pin, read their CPU time, stop.
+ * Processes under measurement: start, pin, read their CPU time or what they print, stop.
  *
  * Threads: one. Errors: 0 or a negative errno value.
  */
@@ -40,6 +40,16 @@ int process_pin(unsigned cpu);
  * Memory: the process is the caller's until process_stop(); it is terminated when the caller ends.
  */
 int process_start(const char *program, const char *const *args, unsigned cpu, struct process *out);
+
+/**
+ * Runs a program to its end and keeps the first line that it prints.
+ *
+ * @param program  path relative to the folder of this program's own executable
+ * @param args     what follows argv[0], NULL at the end
+ * @param line     the line without its end; cut if it has no room
+ * @return 0; -ECHILD when it ended with another status than 0 or printed nothing; -errno
+ */
+int process_run(const char *program, const char *const *args, char *line, size_t size);
 
 /**
  * Nanoseconds that the live threads of a process have run, from /proc/PID/task/TID/schedstat.
