@@ -1,64 +1,104 @@
-/* Blocks above the largest class: a mapping each, its header page in front. Any thread. */
+/* Blocks above the largest class: a mapping each, its header in front. Any thread. */
 #include "large.h"
 
 #include <stdint.h>
 #include <sys/mman.h>
 
+#include "poison.h"
 #include "segment.h"
 
-/* The payload begins one page into the mapping, where masking still finds the header. */
+/* The least that stands before a payload. */
 #define HEADER_BYTES ((size_t)4096)
 /* Pages of the system are at most this; a mapping is a multiple of it. */
 #define MAP_UNIT ((size_t)64 << 10)
 
-_Static_assert(offsetof(struct mc_segment, spans) <= HEADER_BYTES, "header fields in use");
+_Static_assert(offsetof(struct mc_segment, free_slices) <= HEADER_BYTES, "header fields in use");
+_Static_assert(MCACHE_ALIGNMENT_MAX < MC_SEGMENT_SIZE,
+               "masking a payload's address finds the header");
 
 /* Relaxed: they count, and order nothing. Paired with mc_large_stats_add(). */
 static _Atomic uint64_t alloc_count;
 static _Atomic uint64_t free_count;
 static _Atomic size_t live_bytes;
 
-void *mc_large_alloc(size_t size)
+/* Bytes to map for a payload of size bytes at the offset; 0: absurd. */
+static size_t mapping_bytes(size_t size, size_t offset)
 {
-    struct mc_segment *segment;
-    size_t bytes;
-
-    if (size > PTRDIFF_MAX - HEADER_BYTES - MAP_UNIT - MC_SEGMENT_SIZE) {
-        return NULL;
+    if (size > PTRDIFF_MAX - offset - MAP_UNIT - MC_SEGMENT_SIZE) {
+        return 0;
     }
-    bytes = (size + HEADER_BYTES + MAP_UNIT - 1) & ~(MAP_UNIT - 1);
-    segment = mc_segment_map(bytes);
+    return (size + offset + MAP_UNIT - 1) & ~(MAP_UNIT - 1);
+}
+
+void *mc_large_alloc(size_t size, size_t alignment)
+{
+    size_t offset = alignment > HEADER_BYTES ? alignment : HEADER_BYTES;
+    size_t bytes = mapping_bytes(size, offset);
+    struct mc_segment *segment = bytes == 0 ? NULL : mc_segment_map(bytes);
+    void *block;
+
     if (segment == NULL) {
         return NULL;
     }
+    block = (char *)segment + offset;
     segment->mapped_bytes = bytes;
-    atomic_store_explicit(&segment->slice_class[0], MC_SLICE_LARGE, memory_order_relaxed);
+    segment->payload_offset = offset;
+    atomic_store_explicit(&segment->slice_class[mc_slice_of(block)], MC_SLICE_LARGE,
+                          memory_order_relaxed);
     atomic_fetch_add_explicit(&alloc_count, 1, memory_order_relaxed);
-    atomic_fetch_add_explicit(&live_bytes, bytes - HEADER_BYTES, memory_order_relaxed);
-    return (char *)segment + HEADER_BYTES;
+    atomic_fetch_add_explicit(&live_bytes, bytes - offset, memory_order_relaxed);
+    mc_mark_live(block, bytes - offset);
+    return block;
 }
 
-bool mc_large_free(void *block)
+bool mc_large_is_live(const void *block)
+{
+    const struct mc_segment *segment = mc_segment_of(block);
+
+    return (const char *)block == (const char *)segment + segment->payload_offset;
+}
+
+void mc_large_free(void *block)
 {
     struct mc_segment *segment = mc_segment_of(block);
     size_t bytes = segment->mapped_bytes;
+    size_t capacity = mc_large_capacity(block);
 
-    if ((char *)block != (char *)segment + HEADER_BYTES) {
+    atomic_fetch_add_explicit(&free_count, 1, memory_order_relaxed);
+    atomic_fetch_sub_explicit(&live_bytes, capacity, memory_order_relaxed);
+    mc_mark_free(block, capacity);
+    if (!mc_unmap(segment, bytes)) {
+        /* The addresses stay taken, as no block's start; the memory goes back all the same. */
+        atomic_store_explicit(&segment->slice_class[mc_slice_of(block)], MC_SLICE_NONE,
+                              memory_order_relaxed);
+        (void)madvise(block, capacity, MADV_DONTNEED);
+    }
+}
+
+bool mc_large_expand(void *block, size_t size)
+{
+    struct mc_segment *segment = mc_segment_of(block);
+    size_t capacity = mc_large_capacity(block);
+    size_t bytes = mapping_bytes(size, segment->payload_offset);
+
+    if (size <= capacity) {
+        return true;
+    }
+    if (bytes == 0 || !mc_map_grow(segment, segment->mapped_bytes, bytes)) {
         return false;
     }
-    atomic_fetch_add_explicit(&free_count, 1, memory_order_relaxed);
-    atomic_fetch_sub_explicit(&live_bytes, bytes - HEADER_BYTES, memory_order_relaxed);
-    if (!mc_segment_unmap(segment, bytes)) {
-        /* The addresses stay taken, as no block's start; the memory goes back all the same. */
-        atomic_store_explicit(&segment->slice_class[0], MC_SLICE_NONE, memory_order_relaxed);
-        (void)madvise((char *)segment + HEADER_BYTES, bytes - HEADER_BYTES, MADV_DONTNEED);
-    }
+    segment->mapped_bytes = bytes;
+    mc_mark_grown(block, capacity, mc_large_capacity(block));
+    atomic_fetch_add_explicit(&live_bytes, mc_large_capacity(block) - capacity,
+                              memory_order_relaxed);
     return true;
 }
 
 size_t mc_large_capacity(const void *block)
 {
-    return mc_segment_of(block)->mapped_bytes - HEADER_BYTES;
+    const struct mc_segment *segment = mc_segment_of(block);
+
+    return segment->mapped_bytes - segment->payload_offset;
 }
 
 void mc_large_stats_add(struct mcache_stats *out)

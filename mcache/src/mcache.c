@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "decay.h"
 #include "large.h"
 #include "poison.h"
 #include "segment.h"
@@ -26,7 +27,7 @@ enum block_state {
 static _Atomic uint64_t bad_free_count;
 
 #ifdef NDEBUG
-static void bad_free(const void *pointer, const char *what)
+static void bad_pointer(const void *pointer, const char *what)
 {
     (void)pointer;
     (void)what;
@@ -34,7 +35,7 @@ static void bad_free(const void *pointer, const char *what)
 }
 #else
 /* Ends the program while the culprit is still on the stack. */
-static _Noreturn void bad_free(const void *pointer, const char *what)
+static _Noreturn void bad_pointer(const void *pointer, const char *what)
 {
     char line[128];
     int length = snprintf(line, sizeof(line), "mcache: bad free of %p: %s\n", pointer, what);
@@ -44,66 +45,95 @@ static _Noreturn void bad_free(const void *pointer, const char *what)
 }
 #endif
 
+/*
+ * The class of a live block, or MC_SLICE_LARGE. MC_SLICE_NONE, after a complaint, when the pointer
+ * is none; which complaint may be a guess then.
+ */
+static unsigned class_of_live(const void *pointer)
+{
+    unsigned cls;
+
+    if (!mc_is_ours(pointer)) {
+        bad_pointer(pointer, "not from mcache, or given back to the system");
+        return MC_SLICE_NONE;
+    }
+    cls = mc_pointer_class(pointer);
+    if (cls < MCACHE_CLASS_COUNT && mc_has_own_state(pointer, cls) &&
+        atomic_load_explicit(mc_block_state(pointer, cls), memory_order_relaxed) == STATE_LIVE) {
+        return cls;
+    }
+    if (cls == MC_SLICE_LARGE && mc_large_is_live(pointer)) {
+        return cls;
+    }
+    if (cls < MCACHE_CLASS_COUNT && ((uintptr_t)pointer & (mc_class_size(cls) - 1)) == 0) {
+        bad_pointer(pointer, "already free or never handed out");
+    } else {
+        bad_pointer(pointer, "not the start of a block");
+    }
+    return MC_SLICE_NONE;
+}
+
 /* Everything but a live block of a class: a large block, or nothing that may be freed. */
 static __attribute__((noinline)) void free_other(void *pointer)
 {
     int saved_errno = errno;
-    unsigned cls;
 
-    if (!mc_is_ours(pointer)) {
-        bad_free(pointer, "not from mcache, or given back to the system");
-        return;
-    }
-    cls = mc_pointer_class(pointer);
-    if (cls < MCACHE_CLASS_COUNT && ((uintptr_t)pointer & (mc_class_size(cls) - 1)) == 0) {
-        bad_free(pointer, "already free or never handed out");
-    } else if (cls != MC_SLICE_LARGE || !mc_large_free(pointer)) {
-        bad_free(pointer, "not the start of a block");
+    if (class_of_live(pointer) == MC_SLICE_LARGE) {
+        mc_large_free(pointer);
     }
     errno = saved_errno;
 }
 
-static __attribute__((noinline)) void *alloc_large(size_t size)
+static __attribute__((noinline)) void *alloc_large(size_t size, size_t alignment)
 {
     int saved_errno = errno;
-    void *block = mc_large_alloc(size);
+    void *block = mc_large_alloc(size, alignment);
 
     errno = block == NULL ? ENOMEM : saved_errno;
     return block;
 }
 
-static __attribute__((noinline)) void *pop_slow(unsigned cls)
+/* The block is a caller's from here on. */
+static inline void block_begin(void *block, unsigned cls)
+{
+    atomic_store_explicit(mc_block_state(block, cls), STATE_LIVE, memory_order_relaxed);
+    mc_mark_live(block, mc_class_size(cls));
+}
+
+static __attribute__((noinline)) void *alloc_slow(unsigned cls)
 {
     int saved_errno = errno;
     void *block = mc_cache_pop_slow(cls);
 
     errno = block == NULL ? ENOMEM : saved_errno;
+    if (block != NULL) {
+        block_begin(block, cls);
+    }
     return block;
 }
 
+/* A size that no class is computed for: 0, or above the largest class. */
+static __attribute__((noinline)) void *alloc_other(size_t size)
+{
+    return size == 0 ? mcache_alloc(1) : alloc_large(size, 1);
+}
+
+/* The slow paths are called last, so that the fast one has nothing to keep across a call. */
 static inline void *alloc(size_t size)
 {
-    /* First of all, because in a shared library this is a call that spoils registers. */
     struct mc_cache *cache = mc_cache_mine;
-    struct mc_list *list;
     unsigned cls;
     void *block;
 
-    if (UNLIKELY(size > MCACHE_CLASS_MAX)) {
-        return alloc_large(size);
+    if (UNLIKELY(size - 1 >= MCACHE_CLASS_MAX)) {
+        return alloc_other(size);
     }
     cls = mc_class_of(size);
-    list = &cache->lists[cls];
-    if (LIKELY(list->head != NULL)) {
-        block = mc_list_pop(list);
-    } else {
-        block = pop_slow(cls);
-        if (block == NULL) {
-            return NULL;
-        }
+    block = mc_list_pop(&cache->lists[cls]);
+    if (UNLIKELY(block == NULL)) {
+        return alloc_slow(cls);
     }
-    atomic_store_explicit(mc_block_state(block, cls), STATE_LIVE, memory_order_relaxed);
-    mc_unpoison(block, mc_class_size(cls));
+    block_begin(block, cls);
     return block;
 }
 
@@ -117,10 +147,58 @@ void *mcache_alloc_capacity(size_t size, size_t capacity)
     return alloc(capacity < size ? size : capacity);
 }
 
+void *mcache_calloc(size_t count, size_t size)
+{
+    size_t bytes;
+    void *block;
+
+    if (__builtin_mul_overflow(count, size, &bytes)) {
+        errno = ENOMEM;
+        return NULL;
+    }
+    block = alloc(bytes);
+    /* Above the largest class it comes from the system, which has zeroed it. */
+    if (block != NULL && bytes <= MCACHE_CLASS_MAX) {
+        memset(block, 0, bytes);
+    }
+    return block;
+}
+
+void *mcache_aligned_alloc(size_t alignment, size_t size)
+{
+    if (alignment == 0 || (alignment & (alignment - 1)) != 0 || alignment > MCACHE_ALIGNMENT_MAX) {
+        errno = EINVAL;
+        return NULL;
+    }
+    if (size > MCACHE_CLASS_MAX || alignment > MCACHE_CLASS_MAX) {
+        return alloc_large(size, alignment);
+    }
+    /* Blocks of a class are aligned to their size. */
+    return alloc(size < alignment ? alignment : size);
+}
+
+/*
+ * Makes a live block free; false when it is not live. Where assertions are on, two threads that
+ * free it at the same instant are told apart; the instruction for that costs as much as a free.
+ */
+static inline bool block_end(const void *block, unsigned cls)
+{
+    _Atomic uint8_t *state = mc_block_state(block, cls);
+
+#ifdef NDEBUG
+    if (UNLIKELY(atomic_load_explicit(state, memory_order_relaxed) != STATE_LIVE)) {
+        return false;
+    }
+    atomic_store_explicit(state, STATE_FREE, memory_order_relaxed);
+    return true;
+#else
+    return atomic_exchange_explicit(state, STATE_FREE, memory_order_relaxed) == STATE_LIVE;
+#endif
+}
+
 void mcache_free(void *block)
 {
     struct mc_cache *cache = mc_cache_mine;
-    _Atomic uint8_t *state;
     unsigned cls;
 
     if (UNLIKELY(!mc_is_ours(block))) {
@@ -130,31 +208,66 @@ void mcache_free(void *block)
         return;
     }
     cls = mc_pointer_class(block);
-    if (UNLIKELY(cls >= MCACHE_CLASS_COUNT || !mc_has_own_state(block, cls))) {
+    if (UNLIKELY(cls >= MCACHE_CLASS_COUNT || !mc_has_own_state(block, cls) ||
+                 !block_end(block, cls))) {
         free_other(block);
         return;
     }
-    state = mc_block_state(block, cls);
-    if (UNLIKELY(atomic_load_explicit(state, memory_order_relaxed) != STATE_LIVE)) {
-        free_other(block);
-        return;
-    }
-    atomic_store_explicit(state, STATE_FREE, memory_order_relaxed);
-    mc_poison(block, mc_class_size(cls));
+    mc_mark_free(block, mc_class_size(cls));
     if (UNLIKELY(!mc_list_push(&cache->lists[cls], block))) {
         mc_cache_push_slow(cls, block);
     }
 }
 
+static size_t capacity_of(const void *block, unsigned cls)
+{
+    return cls == MC_SLICE_LARGE ? mc_large_capacity(block) : mc_class_size(cls);
+}
+
 size_t mcache_capacity(const void *block)
 {
+    return block == NULL ? 0 : capacity_of(block, mc_pointer_class(block));
+}
+
+bool mcache_expand(void *block, size_t size)
+{
+    int saved_errno = errno;
+    unsigned cls = class_of_live(block);
+    bool fits = false;
+
+    if (cls == MC_SLICE_LARGE) {
+        fits = mc_large_expand(block, size);
+    } else if (cls != MC_SLICE_NONE) {
+        fits = size <= mc_class_size(cls);
+    }
+    errno = saved_errno;
+    return fits;
+}
+
+void *mcache_realloc(void *block, size_t size)
+{
+    size_t capacity;
     unsigned cls;
+    void *other;
 
     if (block == NULL) {
-        return 0;
+        return alloc(size);
     }
-    cls = mc_pointer_class(block);
-    return cls == MC_SLICE_LARGE ? mc_large_capacity(block) : mc_class_size(cls);
+    cls = class_of_live(block);
+    if (cls == MC_SLICE_NONE) {
+        errno = EINVAL;
+        return NULL;
+    }
+    capacity = capacity_of(block, cls);
+    if ((size >= capacity / 4 || capacity == MCACHE_CLASS_MIN) && mcache_expand(block, size)) {
+        return block;
+    }
+    other = alloc(size);
+    if (other != NULL) {
+        memcpy(other, block, size < capacity ? size : capacity);
+        mcache_free(block);
+    }
+    return other;
 }
 
 void mcache_flush(void)
@@ -164,8 +277,27 @@ void mcache_flush(void)
 
 size_t mcache_trim(void)
 {
+    int saved_errno = errno;
+    size_t bytes;
+
     mc_cache_flush();
-    return mc_pool_trim();
+    bytes = mc_decay_trim();
+    errno = saved_errno;
+    return bytes;
+}
+
+size_t mcache_tick(void)
+{
+    int saved_errno = errno;
+
+    (void)mc_decay_tick();
+    errno = saved_errno;
+    return mc_retained();
+}
+
+void mcache_configure(const struct mcache_options *options)
+{
+    mc_decay_configure(options);
 }
 
 void mcache_stats_read(struct mcache_stats *out)
@@ -180,5 +312,8 @@ void mcache_stats_read(struct mcache_stats *out)
         out->live_bytes += (size_t)(figures->alloc_count - figures->free_count) * figures->size;
     }
     out->segment_bytes = mc_segments_bytes();
+    out->retained_bytes = mc_retained();
+    out->retain_limit = mc_retain_limit();
+    out->returned_bytes = mc_segments_returned();
     out->bad_free_count = atomic_load_explicit(&bad_free_count, memory_order_relaxed);
 }

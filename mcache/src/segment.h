@@ -18,10 +18,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "mapping.h"
 #include "size_class.h"
 
-#define MC_SEGMENT_SHIFT 22
-#define MC_SEGMENT_SIZE  ((size_t)1 << MC_SEGMENT_SHIFT)
 #define MC_SLICE_SHIFT   16
 #define MC_SLICE_SIZE    ((size_t)1 << MC_SLICE_SHIFT)
 #define MC_SLICE_COUNT   64
@@ -30,9 +29,6 @@
 /* What slice_class says of a slice that is not cut into blocks. */
 #define MC_SLICE_LARGE 0xfe
 #define MC_SLICE_NONE  0xff
-
-/* User addresses that the registry covers; the kernel goes beyond only when asked to. */
-#define MC_ADDRESS_BITS 48
 
 /*
  * Every block has a byte of state. One per 16 bytes of the segment serves any class; from 1 KiB on
@@ -59,43 +55,33 @@ struct mc_segment {
      * value, and the state of the block then tells.
      */
     _Atomic uint8_t slice_class[MC_SLICE_COUNT];
-    size_t mapped_bytes; /* of a block above the largest class, header included */
+    /* Of a block above the largest class: bytes in all, and where its payload begins. */
+    size_t mapped_bytes;
+    size_t payload_offset;
     /* Guarded by the lock of the segments. */
     struct mc_segment *next;
     struct mc_segment *prev;
-    uint64_t free_slices; /* a bit per slice */
+    uint64_t free_slices;  /* a bit per slice, here and below */
+    uint64_t dirty_slices; /* of those, the ones that hold memory of the system */
+    uint64_t idle_slices;  /* of those, the ones free since the last round of the decay */
     struct mc_span spans[MC_SLICE_COUNT];
     _Atomic uint8_t coarse_states[MC_SEGMENT_SIZE >> MC_COARSE_STATE_SHIFT];
 };
 
-/* Fine states count from the segment's start: those of the header itself are where it stands. */
-_Static_assert(sizeof(struct mc_segment) <= (MC_HEADER_SLICES * MC_SLICE_SIZE) >>
-                   MC_FINE_STATE_SHIFT,
+/*
+ * Fine states count from a little before the segment: those of the header itself would be where it
+ * stands. Not from its start, so that no block shares the low 12 bits of its address with its
+ * state: processors take such a pair of a store and a load for the same memory at first.
+ */
+#define MC_FINE_STATE_BACK 704
+
+_Static_assert(sizeof(struct mc_segment) + MC_FINE_STATE_BACK <=
+                   (MC_HEADER_SLICES * MC_SLICE_SIZE) >> MC_FINE_STATE_SHIFT,
                "the header ends where the states of the first block begin");
 _Static_assert(MC_SEGMENT_SIZE >> MC_FINE_STATE_SHIFT <= MC_HEADER_SLICES * MC_SLICE_SIZE,
                "the states end where the first block begins");
 _Static_assert(MC_CLASS_COARSE + MC_CLASS_MIN_SHIFT == MC_COARSE_STATE_SHIFT,
                "a coarse state for every block of the smallest class that has them");
-
-/* A bit per segment-sized piece of the address space: set where one of our mappings begins. */
-extern _Atomic uint64_t mc_registry[1 << (MC_ADDRESS_BITS - MC_SEGMENT_SHIFT - 6)]
-    __attribute__((visibility("hidden")));
-
-/*
- * Tells whether one of our segments holds the address. Relaxed: whatever handed the pointer over
- * also ordered it behind the setting of the bit.
- */
-static inline bool mc_is_ours(const void *pointer)
-{
-    uintptr_t number = (uintptr_t)pointer >> MC_SEGMENT_SHIFT;
-
-    if (__builtin_expect(number >> (MC_ADDRESS_BITS - MC_SEGMENT_SHIFT) != 0, 0)) {
-        return false;
-    }
-    return (atomic_load_explicit(&mc_registry[number >> 6], memory_order_relaxed) >>
-            (number & 63)) &
-           1;
-}
 
 static inline struct mc_segment *mc_segment_of(const void *pointer)
 {
@@ -119,16 +105,20 @@ static inline struct mc_span *mc_span_of(const void *block)
     return &mc_segment_of(block)->spans[mc_slice_of(block)];
 }
 
-/* log2 of the bytes that share a state. */
-static inline unsigned mc_state_shift(unsigned cls)
-{
-    return cls < MC_CLASS_COARSE ? MC_FINE_STATE_SHIFT : MC_COARSE_STATE_SHIFT;
-}
+/* Where the states of a class are, from the segment's start, and the bytes that share one. */
+struct mc_state_place {
+    int32_t base;
+    uint16_t grain_mask;
+    uint16_t grain_shift;
+};
+
+extern const struct mc_state_place mc_state_places[MCACHE_CLASS_COUNT]
+    __attribute__((visibility("hidden")));
 
 /* Tells whether a state is the pointer's own: it may be that of a block that starts before it. */
 static inline bool mc_has_own_state(const void *pointer, unsigned cls)
 {
-    return ((uintptr_t)pointer & (((uintptr_t)1 << mc_state_shift(cls)) - 1)) == 0;
+    return ((uintptr_t)pointer & mc_state_places[cls].grain_mask) == 0;
 }
 
 /*
@@ -138,10 +128,10 @@ static inline bool mc_has_own_state(const void *pointer, unsigned cls)
  */
 static inline _Atomic uint8_t *mc_block_state(const void *block, unsigned cls)
 {
-    size_t base = cls < MC_CLASS_COARSE ? 0 : offsetof(struct mc_segment, coarse_states);
+    const struct mc_state_place *place = &mc_state_places[cls];
     size_t offset = (uintptr_t)block & (MC_SEGMENT_SIZE - 1);
 
-    return (_Atomic uint8_t *)mc_segment_of(block) + base + (offset >> mc_state_shift(cls));
+    return (_Atomic uint8_t *)mc_segment_of(block) + (offset >> place->grain_shift) + place->base;
 }
 
 /* Blocks that a span of the class holds. */
@@ -152,17 +142,8 @@ static inline uint32_t mc_span_capacity(unsigned cls)
     return fit == 0 ? 1 : (uint32_t)fit;
 }
 
-/*
- * Maps bytes (a multiple of the page size) at a multiple of the segment size and enters them in the
- * registry, with every slice MC_SLICE_NONE.
- *
- * Returns NULL when the system has no memory. The caller owns it and gives it to
- * mc_segment_unmap().
- */
+/* Maps a segment of so many bytes with no span in it, as mc_map(). */
 struct mc_segment *mc_segment_map(size_t bytes);
-
-/* Takes a mapping out of the registry and gives it back; false when the system refuses. */
-bool mc_segment_unmap(struct mc_segment *segment, size_t bytes);
 
 /*
  * Takes a span for the class, all its blocks fresh, from a new segment if need be.
@@ -174,11 +155,28 @@ struct mc_span *mc_span_take(unsigned cls);
 /* Gives a span whose blocks are all back to its segment. As above. */
 void mc_span_give(struct mc_span *span, unsigned cls);
 
-/* Unmaps the segments without a span. Returns the bytes given back. */
-size_t mc_segments_trim(void);
+/*
+ * Begins a round of the decay: mc_segments_decay() visits every segment with a free slice once. One
+ * thread at a time in these three.
+ */
+void mc_segments_round(void);
 
-/* Bytes in mapped segments, blocks above the largest class not among them. */
-size_t mc_segments_bytes(void);
+/*
+ * Goes on with the round: gives back what has been free since the round before, until about so many
+ * bytes are gone. Returns whether the round is over.
+ */
+bool mc_segments_decay(size_t bytes);
+
+/*
+ * Gives back what is free, however young, until at most so many bytes are left; 0: whatever there
+ * is, empty segments too.
+ */
+void mc_segments_shrink(size_t bytes);
+
+/* Figures, for any thread at any time. */
+size_t mc_segments_bytes(void);      /* mapped, blocks above the largest class not among them */
+size_t mc_segments_dirty(void);      /* free and not given back */
+uint64_t mc_segments_returned(void); /* given back since the start */
 
 /* Hold and free the lock around fork(). */
 void mc_segments_lock(void);

@@ -5,30 +5,69 @@
 #include <pthread.h>
 #include <stdbool.h>
 
+#include "decay.h"
 #include "poison.h"
 #include "segment.h"
 
 /* Bounds of what a class keeps in batches: bytes, and batches whatever their bytes. */
 #define BATCHES_MAX_BYTES ((size_t)4 << 20)
 #define BATCHES_MAX_COUNT 64
+/* So many classes share the half of the limit that is not the segments'; a power of two. */
+#define SHARES 32
+
+_Static_assert(SHARES >= MCACHE_CLASS_COUNT, "the shares of all classes are within their half");
 
 struct class_pool {
     pthread_mutex_t lock;
     void *batches; /* stack of full batches, linked through the second word of their first blocks */
     unsigned batch_count;
+    unsigned batch_low;    /* fewest since the last round of the decay */
     unsigned whole_count;  /* spans in the list with every block in */
+    bool whole_used;       /* one of them was taken from since the last round */
     struct mc_span *spans; /* spans with a block in */
+    /* Bytes in batches and whole spans. Relaxed: a figure, stored whenever the lock is left. */
+    _Atomic size_t retained;
 } __attribute__((aligned(64)));
 
 static struct class_pool pools[MCACHE_CLASS_COUNT] = {
     [0 ... MCACHE_CLASS_COUNT - 1] = {.lock = PTHREAD_MUTEX_INITIALIZER},
 };
 
+static size_t batch_bytes(unsigned cls)
+{
+    return mc_class_batch(cls) * mc_class_size(cls);
+}
+
+static size_t span_bytes(unsigned cls)
+{
+    return mc_span_capacity(cls) * mc_class_size(cls);
+}
+
+static size_t share_max(void)
+{
+    return mc_retain_limit() / 2 / SHARES;
+}
+
 static unsigned batches_max(unsigned cls)
 {
-    size_t fit = BATCHES_MAX_BYTES / (mc_class_batch(cls) * mc_class_size(cls));
+    size_t bytes = BATCHES_MAX_BYTES < share_max() ? BATCHES_MAX_BYTES : share_max();
+    size_t fit = bytes / batch_bytes(cls);
 
     return fit > BATCHES_MAX_COUNT ? BATCHES_MAX_COUNT : (unsigned)fit;
+}
+
+static struct class_pool *pool_lock(unsigned cls)
+{
+    pthread_mutex_lock(&pools[cls].lock);
+    return &pools[cls];
+}
+
+static void pool_unlock(struct class_pool *pool, unsigned cls)
+{
+    atomic_store_explicit(
+        &pool->retained, pool->batch_count * batch_bytes(cls) + pool->whole_count * span_bytes(cls),
+        memory_order_relaxed);
+    pthread_mutex_unlock(&pool->lock);
 }
 
 static void span_list_add(struct class_pool *pool, struct mc_span *span)
@@ -72,6 +111,7 @@ static void *span_pop(struct class_pool *pool, struct mc_span *span, unsigned cl
 
     if (span->out_count == 0) {
         pool->whole_count--;
+        pool->whole_used = true;
     }
     if (block != NULL) {
         span->free = mc_next_block(block);
@@ -89,8 +129,8 @@ static void *span_pop(struct class_pool *pool, struct mc_span *span, unsigned cl
 }
 
 /*
- * Of the spans whose blocks are all in, one stays for the next taker; more go to the segment, where
- * any class can have them.
+ * Of the spans whose blocks are all in, one stays for the next taker if it may; more go to the
+ * segment, where any class can have them.
  */
 static void span_push(struct class_pool *pool, void *block, unsigned cls)
 {
@@ -106,7 +146,7 @@ static void span_push(struct class_pool *pool, void *block, unsigned cls)
     if (span->out_count > 0) {
         return;
     }
-    if (pool->whole_count > 0) {
+    if (pool->whole_count > 0 || span_bytes(cls) > share_max()) {
         span_list_remove(pool, span);
         mc_span_give(span, cls);
     } else {
@@ -131,6 +171,9 @@ static void *batch_pop(struct class_pool *pool)
     if (batch != NULL) {
         pool->batches = mc_next_batch(batch);
         pool->batch_count--;
+        if (pool->batch_count < pool->batch_low) {
+            pool->batch_low = pool->batch_count;
+        }
     }
     return batch;
 }
@@ -168,23 +211,21 @@ static unsigned pop_some(struct class_pool *pool, unsigned cls, void **list)
 
 unsigned mc_pool_take(unsigned cls, void **list)
 {
-    struct class_pool *pool = &pools[cls];
+    struct class_pool *pool = pool_lock(cls);
     unsigned count = mc_class_batch(cls);
 
-    pthread_mutex_lock(&pool->lock);
     *list = batch_pop(pool);
     if (*list == NULL) {
         count = pop_some(pool, cls, list);
     }
-    pthread_mutex_unlock(&pool->lock);
+    pool_unlock(pool, cls);
     return count;
 }
 
 void mc_pool_give_batch(unsigned cls, void *batch)
 {
-    struct class_pool *pool = &pools[cls];
+    struct class_pool *pool = pool_lock(cls);
 
-    pthread_mutex_lock(&pool->lock);
     if (pool->batch_count < batches_max(cls)) {
         mc_set_next_batch(batch, pool->batches);
         pool->batches = batch;
@@ -192,28 +233,24 @@ void mc_pool_give_batch(unsigned cls, void *batch)
     } else {
         push_all(pool, batch, cls);
     }
-    pthread_mutex_unlock(&pool->lock);
+    pool_unlock(pool, cls);
+    mc_decay_enforce_limit();
 }
 
 void mc_pool_give_list(unsigned cls, void *list)
 {
-    struct class_pool *pool = &pools[cls];
+    struct class_pool *pool = pool_lock(cls);
 
-    pthread_mutex_lock(&pool->lock);
     push_all(pool, list, cls);
-    pthread_mutex_unlock(&pool->lock);
+    pool_unlock(pool, cls);
+    mc_decay_enforce_limit();
 }
 
-static void trim_class(unsigned cls)
+static void whole_spans_give(struct class_pool *pool, unsigned cls)
 {
-    struct class_pool *pool = &pools[cls];
     struct mc_span *next;
 
-    pthread_mutex_lock(&pool->lock);
-    while (pool->batches != NULL) {
-        push_all(pool, batch_pop(pool), cls);
-    }
-    for (struct mc_span *span = pool->spans; span != NULL; span = next) {
+    for (struct mc_span *span = pool->spans; span != NULL && pool->whole_count > 0; span = next) {
         next = span->next;
         if (span->out_count == 0) {
             span_list_remove(pool, span);
@@ -221,15 +258,50 @@ static void trim_class(unsigned cls)
             mc_span_give(span, cls);
         }
     }
-    pthread_mutex_unlock(&pool->lock);
 }
 
-size_t mc_pool_trim(void)
+void mc_pool_decay(void)
 {
     for (unsigned cls = 0; cls < MCACHE_CLASS_COUNT; cls++) {
-        trim_class(cls);
+        struct class_pool *pool;
+
+        if (atomic_load_explicit(&pools[cls].retained, memory_order_relaxed) == 0) {
+            continue;
+        }
+        pool = pool_lock(cls);
+        for (unsigned i = pool->batch_low; i > 0; i--) {
+            push_all(pool, batch_pop(pool), cls);
+        }
+        if (!pool->whole_used) {
+            whole_spans_give(pool, cls);
+        }
+        pool->whole_used = false;
+        pool->batch_low = pool->batch_count;
+        pool_unlock(pool, cls);
     }
-    return mc_segments_trim();
+}
+
+void mc_pool_empty(void)
+{
+    for (unsigned cls = 0; cls < MCACHE_CLASS_COUNT; cls++) {
+        struct class_pool *pool = pool_lock(cls);
+
+        while (pool->batches != NULL) {
+            push_all(pool, batch_pop(pool), cls);
+        }
+        whole_spans_give(pool, cls);
+        pool_unlock(pool, cls);
+    }
+}
+
+size_t mc_pool_retained(void)
+{
+    size_t bytes = 0;
+
+    for (unsigned cls = 0; cls < MCACHE_CLASS_COUNT; cls++) {
+        bytes += atomic_load_explicit(&pools[cls].retained, memory_order_relaxed);
+    }
+    return bytes;
 }
 
 void mc_pool_lock(void)

@@ -23,8 +23,14 @@ void mc_pool_give_batch(unsigned cls, void *batch);
 /* Takes over a list of any length. */
 void mc_pool_give_list(unsigned cls, void *list);
 
-/* Returns every free segment to the system. Returns the bytes given back. */
-size_t mc_pool_trim(void);
+/* Gives to the segments what no thread has taken since the last call. */
+void mc_pool_decay(void);
+
+/* Gives to the segments whatever they can have. */
+void mc_pool_empty(void);
+
+/* Bytes that mc_pool_empty() would give to the segments at least. */
+size_t mc_pool_retained(void);
 
 /* Hold and free all locks around fork(), those of the segments among them. */
 void mc_pool_lock(void);

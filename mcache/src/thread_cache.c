@@ -4,6 +4,7 @@
 #include <pthread.h>
 #include <sys/mman.h>
 
+#include "decay.h"
 #include "shared_pool.h"
 #include "size_class.h"
 
@@ -11,6 +12,9 @@
 #define CHUNK_BYTES ((size_t)64 << 10)
 /* Bound of the spare batches of a cache. With all current lists full it holds 3.8 MiB. */
 #define SPARE_MAX_BYTES ((size_t)1 << 20)
+/* Allocations of a class between two looks at the clock; fewer while memory is being given back. */
+#define TICK_ALLOCS      64
+#define TICK_ALLOCS_BUSY 8
 
 static struct mc_cache no_cache;
 
@@ -23,7 +27,7 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct mc_cache *all_caches;
 static struct mc_cache *idle_caches;
 
-/* For threads without a cache: one that they share under a lock. Taken before the pool's locks. */
+/* For threads without a cache: one that they share under a lock. Taken before the decay's lock. */
 static pthread_mutex_t late_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct mc_cache late_cache;
 
@@ -106,10 +110,21 @@ static void list_spill(struct mc_cache *cache, unsigned cls)
     list->full_mark += (int64_t)mc_class_batch(cls);
 }
 
+/* Lets free memory age, and says when to look again. */
+static void list_tick(struct mc_list *list)
+{
+    uint64_t taken = atomic_load_explicit(&list->alloc_count, memory_order_relaxed);
+
+    if ((int64_t)(taken - list->tick_mark) >= 0) {
+        list->tick_mark = taken + (mc_decay_tick() ? TICK_ALLOCS_BUSY : TICK_ALLOCS);
+    }
+}
+
 static void *cache_pop(struct mc_cache *cache, unsigned cls)
 {
     struct mc_list *list = &cache->lists[cls];
 
+    list_tick(list);
     if (list->head == NULL && !list_fill(cache, cls)) {
         return NULL;
     }
@@ -144,6 +159,7 @@ static void before_fork(void)
 {
     pthread_mutex_lock(&lock);
     pthread_mutex_lock(&late_lock);
+    mc_decay_lock();
     mc_pool_lock();
 }
 
@@ -154,6 +170,7 @@ static void before_fork(void)
 static void after_fork(void)
 {
     mc_pool_unlock();
+    mc_decay_unlock();
     pthread_mutex_unlock(&late_lock);
     pthread_mutex_unlock(&lock);
 }

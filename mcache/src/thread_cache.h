@@ -30,6 +30,8 @@ struct mc_list {
     /* The current list is full when free_count - alloc_count reaches this: no third counter. */
     int64_t full_mark;
     void *spare; /* a whole batch, or NULL */
+    /* The thread looks whether memory is to be given back when alloc_count has reached this. */
+    uint64_t tick_mark;
 } __attribute__((aligned(64)));
 
 struct mc_cache {
@@ -41,14 +43,18 @@ struct mc_cache {
 
 /* The calling thread's cache; before the first call and after the last a cache always empty and
    always full, so that the fast paths need no check of their own. */
-extern __thread struct mc_cache *mc_cache_mine __attribute__((visibility("hidden")));
+extern __thread struct mc_cache *mc_cache_mine
+    __attribute__((visibility("hidden"), tls_model("initial-exec")));
 
-/* The list is not empty. */
+/* Hands out a block, or NULL when the list is empty or it is time to look at the clock. */
 static inline void *mc_list_pop(struct mc_list *list)
 {
     void *block = list->head;
     uint64_t taken = atomic_load_explicit(&list->alloc_count, memory_order_relaxed);
 
+    if (__builtin_expect(block == NULL || (int64_t)(taken - list->tick_mark) >= 0, 0)) {
+        return NULL;
+    }
     list->head = mc_next_block(block);
     atomic_store_explicit(&list->alloc_count, taken + 1, memory_order_relaxed);
     return block;
@@ -69,7 +75,7 @@ static inline bool mc_list_push(struct mc_list *list, void *block)
     return true;
 }
 
-/* Takes a block when the current list is empty. NULL when the system has no memory. */
+/* Takes a block when mc_list_pop() had none. NULL when the system has no memory. */
 void *mc_cache_pop_slow(unsigned cls);
 
 /* Takes over a block when the current list is full. */
