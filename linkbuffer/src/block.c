@@ -1,18 +1,16 @@
 /* Counted memory and the windows on it: who allocates, who frees, who may extend. Any thread. */
 #include "block.h"
 
+#include "hostile.h"
+
 #include <mcache/mcache.h>
 
 #include <errno.h>
 #include <string.h>
 
-static struct linkbuffer_block *block_alloc(size_t header, size_t capacity)
+static struct linkbuffer_block *block_alloc(size_t bytes)
 {
-    if (capacity > SIZE_MAX - header) {
-        errno = ENOMEM;
-        return NULL;
-    }
-    struct linkbuffer_block *block = mcache_alloc(header + capacity);
+    struct linkbuffer_block *block = mcache_alloc(bytes);
     if (block != NULL)
         atomic_init(&block->count, 1);
     return block;
@@ -28,26 +26,44 @@ static struct lb_node *first_node(struct linkbuffer_block *block, uint8_t *data,
     return node;
 }
 
-struct linkbuffer_block *linkbuffer_block_create(size_t capacity)
+/* The class that a request falls into, asked for as a whole: mcache hands out exactly that. */
+static size_t round_up(size_t bytes)
 {
-    struct linkbuffer_block *block = block_alloc(sizeof *block, capacity);
+    if (LB_IS_HOSTILE || bytes > MCACHE_CLASS_MAX)
+        return bytes;
+    return (size_t)1 << (64 - __builtin_clzll(bytes - 1));
+}
+
+static inline struct linkbuffer_block *create(size_t capacity)
+{
+    if (capacity > SIZE_MAX - sizeof(struct linkbuffer_block)) {
+        errno = ENOMEM;
+        return NULL;
+    }
+    size_t bytes = round_up(sizeof(struct linkbuffer_block) + capacity);
+    struct linkbuffer_block *block = block_alloc(bytes);
     if (block != NULL) {
         block->kind = LB_BLOCK_OWN;
-        block->capacity = mcache_capacity(block) - sizeof *block;
+        block->capacity = bytes - sizeof *block;
     }
     return block;
 }
 
+struct linkbuffer_block *linkbuffer_block_create(size_t capacity)
+{
+    return create(capacity);
+}
+
 struct lb_node *lb_block_node(size_t n)
 {
-    struct linkbuffer_block *block = linkbuffer_block_create(n);
+    struct linkbuffer_block *block = create(n);
     return block == NULL ? NULL : first_node(block, lb_block_data(block), 0);
 }
 
 struct lb_node *lb_block_user_node(const void *data, size_t n, linkbuffer_release_fn *release,
                                    void *arg)
 {
-    struct linkbuffer_block *block = block_alloc(sizeof(struct lb_user_block), 0);
+    struct linkbuffer_block *block = block_alloc(sizeof(struct lb_user_block));
     if (block == NULL)
         return NULL;
     struct lb_user_block *user = (struct lb_user_block *)block;
@@ -71,21 +87,34 @@ static void block_free(struct linkbuffer_block *block)
         struct lb_user_block *user = (struct lb_user_block *)block;
         if (user->release != NULL)
             user->release(user->arg);
+    } else if (LB_IS_HOSTILE) {
+        memset(lb_block_data(block), LB_HOSTILE_FILL, block->capacity);
     }
     mcache_free(block);
 }
 
-void linkbuffer_block_release(struct linkbuffer_block *block)
+/* Whether nobody else holds a count. */
+static inline bool is_alone(const struct linkbuffer_block *block)
 {
-    if (block == NULL)
-        return;
+    /* Pairs with the release of the decrement in drop(). */
+    return atomic_load_explicit(&block->count, memory_order_acquire) == 1;
+}
+
+static inline void drop(struct linkbuffer_block *block)
+{
     /* The holder of the only count needs no read-modify-write: nobody can add one meanwhile. */
-    if (linkbuffer_block_is_shared(block)) {
+    if (!is_alone(block)) {
         /* Release: what this thread read happened before the free; acquire: on the last one. */
         if (atomic_fetch_sub_explicit(&block->count, 1, memory_order_acq_rel) != 1)
             return;
     }
     block_free(block);
+}
+
+void linkbuffer_block_release(struct linkbuffer_block *block)
+{
+    if (block != NULL)
+        drop(block);
 }
 
 void *linkbuffer_block_data(struct linkbuffer_block *block)
@@ -100,8 +129,7 @@ size_t linkbuffer_block_capacity(const struct linkbuffer_block *block)
 
 bool linkbuffer_block_is_shared(const struct linkbuffer_block *block)
 {
-    /* Pairs with the release of the decrement in linkbuffer_block_release(). */
-    return atomic_load_explicit(&block->count, memory_order_acquire) != 1;
+    return !is_alone(block);
 }
 
 struct lb_node *lb_node_create(struct linkbuffer_block *block, uint8_t *data, size_t n)
@@ -117,27 +145,38 @@ struct lb_node *lb_node_create(struct linkbuffer_block *block, uint8_t *data, si
     return node;
 }
 
-void lb_node_destroy(struct lb_node *node)
+static inline void destroy(struct lb_node *node)
 {
     struct linkbuffer_block *block = node->block;
     if (node != &block->node)
         mcache_free(node);
-    linkbuffer_block_release(block);
+    drop(block);
+}
+
+void lb_node_destroy(struct lb_node *node)
+{
+    destroy(node);
 }
 
 void lb_node_destroy_all(struct lb_node *first)
 {
     while (first != NULL) {
         struct lb_node *next = first->next;
-        lb_node_destroy(first);
+        destroy(first);
         first = next;
     }
+}
+
+size_t lb_node_rest(const struct lb_node *node)
+{
+    struct linkbuffer_block *block = node->block;
+    return (size_t)(lb_block_data(block) + block->capacity - (node->data + node->len));
 }
 
 size_t lb_node_room(const struct lb_node *node)
 {
     struct linkbuffer_block *block = node->block;
-    if (block->kind == LB_BLOCK_USER || linkbuffer_block_is_shared(block))
+    if (block->kind == LB_BLOCK_USER || !is_alone(block))
         return 0;
-    return (size_t)(lb_block_data(block) + block->capacity - (node->data + node->len));
+    return lb_node_rest(node);
 }

@@ -9,7 +9,11 @@
 #include <linkbuffer/block.h>
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
+
+/* A smaller block is not worth copying out of. */
+#define LB_BLOCK_COPY_MIN ((size_t)512 - LINKBUFFER_BLOCK_OVERHEAD)
 
 enum lb_block_kind {
     LB_BLOCK_OWN,  /* payload behind the header */
@@ -39,6 +43,13 @@ static inline uint8_t *lb_block_data(struct linkbuffer_block *block)
     return (uint8_t *)(block + 1);
 }
 
+/* Whether n bytes are so few of the block that copying them into one of their size pays. */
+static inline bool lb_block_is_underused(const struct linkbuffer_block *block, size_t n)
+{
+    return block->kind != LB_BLOCK_USER && block->capacity >= LB_BLOCK_COPY_MIN &&
+           block->capacity / 4 > n;
+}
+
 /* A block for n bytes or more, and an empty window at its start; NULL: no memory. */
 struct lb_node *lb_block_node(size_t n);
 /* A window on the caller's memory; NULL: no memory, nothing taken. */
@@ -51,7 +62,9 @@ void lb_node_destroy(struct lb_node *node);
 /* Frees a list linked by next. */
 void lb_node_destroy_all(struct lb_node *first);
 
-/* Bytes behind the window's end, when the block shows in no other window; otherwise 0. */
+/* Bytes of the window's block behind its end. */
+size_t lb_node_rest(const struct lb_node *node);
+/* The same, when the block shows in no other window; otherwise 0. */
 size_t lb_node_room(const struct lb_node *node);
 
 #endif

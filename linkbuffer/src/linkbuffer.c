@@ -1,6 +1,8 @@
 /* Birth and end of a buffer, and what may be asked of it from either side. */
 #include "linkbuffer.h"
 
+#include "validate.h"
+
 #include <mcache/mcache.h>
 
 #include <errno.h>
@@ -16,6 +18,7 @@ int linkbuffer_create(struct linkbuffer **out)
     atomic_init(&lb->mailbox, NULL);
     atomic_init(&lb->flushed, 0);
     atomic_init(&lb->consumed, 0);
+    atomic_init(&lb->demand, 0);
     return 0;
 }
 
@@ -23,6 +26,10 @@ void linkbuffer_destroy(struct linkbuffer *lb)
 {
     if (lb == NULL)
         return;
+#ifndef NDEBUG
+    lb_validate_reader(lb);
+    lb_validate_writer(lb);
+#endif
     lb_reader_pull(lb);
     lb_node_destroy_all(lb->reader.done);
     lb_node_destroy_all(lb->reader.first);
@@ -55,6 +62,7 @@ static void count_nodes(const struct lb_node *node, struct linkbuffer_stats *out
 
 void linkbuffer_stats_read(struct linkbuffer *lb, struct linkbuffer_stats *out)
 {
+    LB_READER_CALL(lb);
     lb_reader_pull(lb);
     *out = (struct linkbuffer_stats){.bytes_copied = lb->reader.bytes_copied};
     count_nodes(lb->reader.first, out);

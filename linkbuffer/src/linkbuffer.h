@@ -19,25 +19,27 @@ struct lb_chain {
 };
 
 struct lb_reader {
-    struct lb_node *first; /* readable */
+    struct lb_node *first; /* readable; no window is empty */
     struct lb_node *last;
     size_t len;
     struct lb_node *done;    /* consumed, kept until release */
     struct lb_node *settled; /* the last one that linkbuffer_settle() has left; NULL: none */
-    size_t searched;         /* bytes from the read position known not to hold searched_for */
+    size_t searched;         /* position, counted as consumed is: no searched_for before it */
     size_t bytes_copied;
     uint8_t searched_for;
     bool exposed; /* the caller may hold a pointer into the first node */
 };
 
 struct lb_writer {
-    struct lb_node *first; /* written, not flushed */
+    struct lb_node *first; /* written, not flushed; only a held place may be empty */
     struct lb_node *last;
     size_t len;
-    size_t room;         /* bytes behind the last window that this side may extend it by */
-    uint16_t copied;     /* of len, bytes in blocks allocated here, up to LB_BLOCK_AHEAD_MAX */
-    uint16_t chunk;      /* bytes to allocate for the first block of the next flush */
-    uint16_t last_chunk; /* what the last flush copied, up to LB_CHUNK_MAX */
+    uint32_t room;            /* bytes behind the last window that this side may extend it by */
+    uint16_t copied;          /* of len, bytes in blocks allocated here, up to LB_BLOCK_AHEAD_MAX */
+    uint16_t chunk : 6;       /* LB_CHUNK_UNIT: to allocate for the first block of a flush */
+    uint16_t last_chunk : 6;  /* LB_CHUNK_UNIT: what the last flush copied, up to LB_CHUNK_MAX */
+    uint16_t input_level : 3; /* size of blocks to receive into: 4 KiB at 1, doubling; 0: unused */
+    uint16_t is_held : 1;     /* first lies behind flushed bytes, in a block kept for a demand */
 };
 
 struct linkbuffer {
@@ -53,11 +55,67 @@ struct linkbuffer {
     _Atomic(struct lb_node *) mailbox;
     _Atomic size_t flushed;  /* written by the writer only; pairs with linkbuffer_unread() */
     _Atomic size_t consumed; /* written by the reader only; pairs with linkbuffer_unread() */
+    /* Position up to which the reader wants its bytes in one piece: unmet while above flushed.
+     * Written by the reader only; relaxed, a hint about memory. */
+    _Atomic size_t demand;
 };
 
+_Static_assert(sizeof(struct linkbuffer) <= 128, "an empty buffer is 128 bytes");
+
+/* Reader side */
+
+/* Takes what is in the mailbox, which is not empty. */
+void lb_reader_take(struct linkbuffer *lb);
 /* Takes what the writer has flushed. */
-void lb_reader_pull(struct linkbuffer *lb);
+static inline void lb_reader_pull(struct linkbuffer *lb)
+{
+    /* Relaxed: only a hint; a flush that this thread has heard of by other means shows here. */
+    if (atomic_load_explicit(&lb->mailbox, memory_order_relaxed) != NULL)
+        lb_reader_take(lb);
+}
+
+/* Moves the read position over n bytes whose windows are taken care of. */
+static inline void lb_reader_count_consumed(struct linkbuffer *lb, size_t n)
+{
+    lb->reader.len -= n;
+    size_t consumed = atomic_load_explicit(&lb->consumed, memory_order_relaxed) + n;
+    /* Pairs with the load in linkbuffer_unread(). */
+    atomic_store_explicit(&lb->consumed, consumed, memory_order_release);
+}
+
+/* Consumes n readable bytes. */
+void lb_reader_consume(struct linkbuffer *lb, size_t n);
+/* Copies n bytes of what follows the window into the room behind it. */
+void lb_reader_gather(struct lb_reader *reader, struct lb_node *node, size_t n);
+/* Keeps a window without bytes until release: pointers into it may be in use. */
+static inline void lb_reader_retire(struct lb_reader *reader, struct lb_node *node)
+{
+    node->next = reader->done;
+    reader->done = node;
+}
+/* Puts an empty window on a block of its own in front of *link; NULL: no memory. */
+struct lb_node *lb_reader_insert_copy(struct lb_node **link, size_t capacity);
+/* Copies the first n readable bytes. */
+void lb_reader_copy_out(const struct lb_reader *reader, void *into, size_t n);
 /* Moves the readable chain to *out; pointers into it stay valid until release. 0 or -ENOMEM. */
 int lb_reader_detach(struct linkbuffer *lb, struct lb_chain *out);
+
+/* Writer side */
+
+/* Appends windows; nothing may be written behind them. */
+void lb_writer_link(struct lb_writer *writer, struct lb_chain chain);
+/* Appends a new block, of whose payload the first n bytes count as written. */
+void lb_writer_start_block(struct lb_writer *writer, struct lb_node *node, size_t n);
+/* Appends n bytes to the last window; there is room for them, and n > 0. */
+uint8_t *lb_writer_extend(struct lb_writer *writer, size_t n);
+/* Takes back what was written behind the first n bytes; n is at most len. */
+void lb_writer_cut(struct lb_writer *writer, size_t n);
+/* Bytes that a demand still lacks when all that was written is counted; 0: none unmet. */
+size_t lb_writer_demand(const struct linkbuffer *lb);
+/* Called by a flush of a buffer that is received into, with something written: an empty window
+ * that holds the place behind it while a demand is unmet; NULL: none. */
+struct lb_node *lb_input_flush(struct linkbuffer *lb);
+/* Drops the held place when no demand is unmet. */
+void lb_input_unhold(struct linkbuffer *lb);
 
 #endif

@@ -1,24 +1,45 @@
 /* Bytes out: taken from the mailbox, read in place, given back by release. Reader side. */
+#include "hostile.h"
 #include "linkbuffer.h"
+#include "validate.h"
 
 #include <assert.h>
 #include <errno.h>
 #include <string.h>
-
-/* A block this small is not worth copying out of. */
-#define LB_SETTLE_BLOCK_MIN ((size_t)512 - LINKBUFFER_BLOCK_OVERHEAD)
 
 static size_t min_size(size_t a, size_t b)
 {
     return a < b ? a : b;
 }
 
-void lb_reader_pull(struct linkbuffer *lb)
+/* Whether the second window goes on in memory where the first one ends. */
+static bool touches(const struct lb_node *node, const struct lb_node *next)
+{
+    return next->block == node->block && next->data == node->data + node->len;
+}
+
+/* Appends a chain that nothing points into yet; a window that goes on with the last one joins it,
+ * so that what comes in small pieces behind each other stays one window. */
+static void append(struct lb_reader *reader, struct lb_node *first, struct lb_node *last)
+{
+    struct lb_node *seam = reader->last;
+    if (seam == NULL) {
+        reader->first = first;
+    } else if (touches(seam, first)) {
+        seam->len += first->len;
+        seam->next = first->next;
+        if (last == first)
+            last = seam;
+        lb_node_destroy(first);
+    } else {
+        seam->next = first;
+    }
+    reader->last = last;
+}
+
+void lb_reader_take(struct linkbuffer *lb)
 {
     struct lb_reader *reader = &lb->reader;
-    /* Relaxed: only a hint; a flush that this thread has heard of by other means shows here. */
-    if (atomic_load_explicit(&lb->mailbox, memory_order_relaxed) == NULL)
-        return;
     /* Pairs with the stores in publish(): the newest one comes after those of the older chains. */
     struct lb_node *chain = atomic_exchange_explicit(&lb->mailbox, NULL, memory_order_acquire);
     struct lb_node *newest_last = chain->chain_last;
@@ -26,55 +47,41 @@ void lb_reader_pull(struct linkbuffer *lb)
     while (chain != NULL) {
         struct lb_node *last = chain->chain_last;
         struct lb_node *older = last->next;
+        assert(chain->chain_len > 0);
         last->next = newer;
         reader->len += chain->chain_len;
         newer = chain;
         chain = older;
     }
-    if (reader->last != NULL)
-        reader->last->next = newer;
-    else
-        reader->first = newer;
-    reader->last = newest_last;
+    append(reader, newer, newest_last);
 }
 
-static void count_consumed(struct linkbuffer *lb, size_t n)
+/* Takes n bytes off the first window, which has them. */
+static inline void trim_first(struct lb_reader *reader, size_t n)
+{
+    struct lb_node *node = reader->first;
+    node->data += n;
+    node->len -= n;
+    if (node->len > 0)
+        return;
+    reader->first = node->next;
+    if (reader->first == NULL)
+        reader->last = NULL;
+    if (reader->settled == node)
+        reader->settled = NULL;
+    reader->exposed = false;
+    lb_reader_retire(reader, node);
+}
+
+void lb_reader_consume(struct linkbuffer *lb, size_t n)
 {
     struct lb_reader *reader = &lb->reader;
-    reader->len -= n;
-    reader->searched -= min_size(reader->searched, n);
-    size_t consumed = atomic_load_explicit(&lb->consumed, memory_order_relaxed) + n;
-    /* Pairs with the load in linkbuffer_unread(). */
-    atomic_store_explicit(&lb->consumed, consumed, memory_order_release);
-}
-
-/* A window without bytes left waits for release: pointers into it may be in use. */
-static void retire(struct lb_reader *reader, struct lb_node *node)
-{
-    node->next = reader->done;
-    reader->done = node;
-}
-
-static void consume(struct linkbuffer *lb, size_t n)
-{
-    struct lb_reader *reader = &lb->reader;
-    count_consumed(lb, n);
+    lb_reader_count_consumed(lb, n);
     while (n > 0) {
-        struct lb_node *node = reader->first;
-        assert(node != NULL); /* len is the sum of the windows */
-        size_t step = min_size(n, node->len);
-        node->data += step;
-        node->len -= step;
+        assert(reader->first != NULL); /* len is the sum of the windows */
+        size_t step = min_size(n, reader->first->len);
+        trim_first(reader, step);
         n -= step;
-        if (node->len > 0)
-            return;
-        reader->first = node->next;
-        if (reader->first == NULL)
-            reader->last = NULL;
-        if (reader->settled == node)
-            reader->settled = NULL;
-        reader->exposed = false;
-        retire(reader, node);
     }
 }
 
@@ -90,8 +97,7 @@ static struct lb_node *unlink_next(struct lb_reader *reader, struct lb_node *nod
     return next;
 }
 
-/* Copies n bytes of what follows the window into the room behind it. */
-static void gather(struct lb_reader *reader, struct lb_node *node, size_t n)
+void lb_reader_gather(struct lb_reader *reader, struct lb_node *node, size_t n)
 {
     reader->bytes_copied += n;
     while (n > 0) {
@@ -103,7 +109,7 @@ static void gather(struct lb_reader *reader, struct lb_node *node, size_t n)
         from->len -= step;
         n -= step;
         if (from->len == 0)
-            retire(reader, unlink_next(reader, node));
+            lb_reader_retire(reader, unlink_next(reader, node));
     }
 }
 
@@ -111,16 +117,14 @@ static void gather(struct lb_reader *reader, struct lb_node *node, size_t n)
 static void join(struct lb_reader *reader, size_t n)
 {
     struct lb_node *first = reader->first;
-    while (first->len < n && first->next->block == first->block &&
-           first->next->data == first->data + first->len) {
+    while (first->len < n && touches(first, first->next)) {
         first->len += first->next->len;
         /* Only the first window is ever shown, so nothing points at this one. */
         lb_node_destroy(unlink_next(reader, first));
     }
 }
 
-/* Puts an empty window on a block of its own in front of *link. */
-static struct lb_node *insert_copy(struct lb_node **link, size_t capacity)
+struct lb_node *lb_reader_insert_copy(struct lb_node **link, size_t capacity)
 {
     struct lb_node *node = lb_block_node(capacity);
     if (node == NULL)
@@ -139,68 +143,85 @@ static int pull_up(struct lb_reader *reader, size_t n)
     if (first->len >= n)
         return 0;
     if (lb_node_room(first) >= n - first->len) {
-        gather(reader, first, n - first->len);
+        lb_reader_gather(reader, first, n - first->len);
         return 0;
     }
     size_t capacity = n;
     if (first->block->kind == LB_BLOCK_COPY && n < 2 * first->len)
         capacity = 2 * first->len;
-    struct lb_node *copy = insert_copy(&reader->first, capacity);
+    struct lb_node *copy = lb_reader_insert_copy(&reader->first, capacity);
     if (copy == NULL)
         return -ENOMEM;
-    gather(reader, copy, n);
+    lb_reader_gather(reader, copy, n);
     return 0;
 }
 
-static int want(struct linkbuffer *lb, size_t n)
+static inline int want(struct linkbuffer *lb, size_t n)
 {
     if (lb->reader.len < n)
         lb_reader_pull(lb);
     return lb->reader.len < n ? -EAGAIN : 0;
 }
 
-static int want_contiguous(struct linkbuffer *lb, size_t n)
+/* Makes the first window at least n bytes long; n > 0. */
+static inline int want_contiguous(struct linkbuffer *lb, size_t n)
 {
-    struct lb_reader *reader = &lb->reader;
     int status = want(lb, n);
-    if (status == 0 && reader->first->len < n)
-        status = pull_up(reader, n);
-    if (status == 0)
-        reader->exposed = true;
+    if (status == 0 && lb->reader.first->len < n)
+        status = pull_up(&lb->reader, n);
     return status;
 }
 
 size_t linkbuffer_len(struct linkbuffer *lb)
 {
+    LB_READER_CALL(lb);
     lb_reader_pull(lb);
     return lb->reader.len;
 }
 
 int linkbuffer_next(struct linkbuffer *lb, size_t n, const void **out)
 {
-    int status = linkbuffer_peek(lb, n, out);
-    if (status == 0 && n > 0)
-        consume(lb, n);
-    return status;
+    LB_READER_CALL(lb);
+    struct lb_reader *reader = &lb->reader;
+    if (n == 0 || LB_IS_HOSTILE) {
+        int status = linkbuffer_peek(lb, n, out);
+        if (status == 0)
+            lb_reader_consume(lb, n);
+        return status;
+    }
+    int status = want_contiguous(lb, n);
+    if (status != 0)
+        return status;
+    *out = reader->first->data;
+    lb_reader_count_consumed(lb, n);
+    reader->exposed = true;
+    trim_first(reader, n);
+    return 0;
 }
 
 int linkbuffer_peek(struct linkbuffer *lb, size_t n, const void **out)
 {
+    LB_READER_CALL(lb);
     if (n == 0) {
         *out = NULL;
         return 0;
     }
+    if (LB_IS_HOSTILE)
+        return lb_hostile_peek(lb, n, out);
     int status = want_contiguous(lb, n);
-    if (status == 0)
+    if (status == 0) {
         *out = lb->reader.first->data;
+        lb->reader.exposed = true;
+    }
     return status;
 }
 
 int linkbuffer_skip(struct linkbuffer *lb, size_t n)
 {
+    LB_READER_CALL(lb);
     int status = want(lb, n);
     if (status == 0)
-        consume(lb, n);
+        lb_reader_consume(lb, n);
     return status;
 }
 
@@ -222,13 +243,19 @@ static ssize_t find(const struct lb_reader *reader, uint8_t delimiter, size_t fr
 
 int linkbuffer_until(struct linkbuffer *lb, uint8_t delimiter, const void **out, size_t *n)
 {
+    LB_READER_CALL(lb);
     struct lb_reader *reader = &lb->reader;
     lb_reader_pull(lb);
-    ssize_t offset =
-        find(reader, delimiter, reader->searched_for == delimiter ? reader->searched : 0);
+    /* Relaxed: this side stored it. */
+    size_t consumed = atomic_load_explicit(&lb->consumed, memory_order_relaxed);
+    /* Above what is readable: the read position has passed it. */
+    size_t from = reader->searched - consumed;
+    if (reader->searched_for != delimiter || from > reader->len)
+        from = 0;
+    ssize_t offset = find(reader, delimiter, from);
     if (offset < 0) {
         reader->searched_for = delimiter;
-        reader->searched = reader->len;
+        reader->searched = consumed + reader->len;
         return -EAGAIN;
     }
     int status = linkbuffer_next(lb, (size_t)offset + 1, out);
@@ -237,65 +264,40 @@ int linkbuffer_until(struct linkbuffer *lb, uint8_t delimiter, const void **out,
     return status;
 }
 
-size_t linkbuffer_read(struct linkbuffer *lb, void *into, size_t n)
+void lb_reader_copy_out(const struct lb_reader *reader, void *into, size_t n)
 {
-    lb_reader_pull(lb);
-    n = min_size(n, lb->reader.len);
     size_t copied = 0;
-    for (struct lb_node *node = lb->reader.first; copied < n; node = node->next) {
+    for (const struct lb_node *node = reader->first; copied < n; node = node->next) {
         size_t step = min_size(n - copied, node->len);
         memcpy((uint8_t *)into + copied, node->data, step);
         copied += step;
     }
-    consume(lb, n);
+}
+
+size_t linkbuffer_read(struct linkbuffer *lb, void *into, size_t n)
+{
+    LB_READER_CALL(lb);
+    lb_reader_pull(lb);
+    n = min_size(n, lb->reader.len);
+    lb_reader_copy_out(&lb->reader, into, n);
+    lb_reader_consume(lb, n);
     return n;
 }
 
 int linkbuffer_read_byte(struct linkbuffer *lb, uint8_t *out)
 {
-    return linkbuffer_read(lb, out, 1) == 1 ? 0 : -EAGAIN;
-}
-
-/* Windows on the first n readable bytes, as the readable chain of another buffer. */
-static int show(const struct lb_reader *from, size_t n, struct lb_reader *to)
-{
-    for (const struct lb_node *node = from->first; to->len < n; node = node->next) {
-        size_t step = min_size(n - to->len, node->len);
-        struct lb_node *window = lb_node_create(node->block, node->data, step);
-        if (window == NULL)
-            return -ENOMEM;
-        if (to->last != NULL)
-            to->last->next = window;
-        else
-            to->first = window;
-        to->last = window;
-        to->len += step;
+    LB_READER_CALL(lb);
+    int status = want(lb, 1);
+    if (status == 0) {
+        *out = *lb->reader.first->data;
+        lb_reader_consume(lb, 1);
     }
-    return 0;
-}
-
-int linkbuffer_slice(struct linkbuffer *lb, size_t n, struct linkbuffer **out)
-{
-    struct linkbuffer *slice;
-    *out = NULL;
-    int status = want(lb, n);
-    if (status == 0)
-        status = linkbuffer_create(&slice);
-    if (status != 0)
-        return status;
-    status = show(&lb->reader, n, &slice->reader);
-    if (status != 0) {
-        linkbuffer_destroy(slice);
-        return status;
-    }
-    atomic_init(&slice->flushed, n);
-    consume(lb, n);
-    *out = slice;
-    return 0;
+    return status;
 }
 
 int lb_reader_detach(struct linkbuffer *lb, struct lb_chain *out)
 {
+    LB_READER_CALL(lb);
     struct lb_reader *reader = &lb->reader;
     lb_reader_pull(lb);
     *out = (struct lb_chain){reader->first, reader->last, reader->len};
@@ -305,9 +307,9 @@ int lb_reader_detach(struct linkbuffer *lb, struct lb_chain *out)
         struct lb_node *hold = lb_node_create(reader->first->block, reader->first->data, 0);
         if (hold == NULL)
             return -ENOMEM;
-        retire(reader, hold);
+        lb_reader_retire(reader, hold);
     }
-    count_consumed(lb, reader->len);
+    lb_reader_count_consumed(lb, reader->len);
     reader->first = NULL;
     reader->last = NULL;
     reader->settled = NULL;
@@ -317,53 +319,9 @@ int lb_reader_detach(struct linkbuffer *lb, struct lb_chain *out)
 
 void linkbuffer_release(struct linkbuffer *lb)
 {
+    LB_READER_CALL(lb);
     struct lb_reader *reader = &lb->reader;
     lb_node_destroy_all(reader->done);
     reader->done = NULL;
     reader->exposed = false;
-}
-
-static bool is_wasteful(const struct lb_node *node, size_t copy_limit)
-{
-    const struct linkbuffer_block *block = node->block;
-    if (block->kind == LB_BLOCK_USER || block->capacity < LB_SETTLE_BLOCK_MIN ||
-        block->capacity / 4 <= node->len)
-        return false;
-    return node->len <= copy_limit || !linkbuffer_block_is_shared(node->block);
-}
-
-/* Settles the window behind `previous`, NULL: the first one; gives the one to go on from. */
-static struct lb_node *settle_next(struct lb_reader *reader, struct lb_node *previous,
-                                   size_t copy_limit)
-{
-    struct lb_node **link = previous == NULL ? &reader->first : &previous->next;
-    struct lb_node *node = *link;
-    bool wasteful = is_wasteful(node, copy_limit);
-    if (!wasteful && node->len > copy_limit)
-        return node;
-    if (previous != NULL && lb_node_room(previous) >= node->len) {
-        gather(reader, previous, node->len);
-        return previous;
-    }
-    struct lb_node *copy = wasteful ? insert_copy(link, node->len) : NULL;
-    if (copy == NULL)
-        return node;
-    gather(reader, copy, node->len);
-    return copy;
-}
-
-void linkbuffer_settle(struct linkbuffer *lb, size_t copy_limit)
-{
-    struct lb_reader *reader = &lb->reader;
-    lb_reader_pull(lb);
-    if (reader->first != NULL) {
-        /* The first one again: it has been consumed from, or others have left its block. */
-        struct lb_node *previous = settle_next(reader, NULL, copy_limit);
-        if (reader->settled != NULL)
-            previous = reader->settled;
-        while (previous->next != NULL)
-            previous = settle_next(reader, previous, copy_limit);
-        reader->settled = previous;
-    }
-    linkbuffer_release(lb);
 }

@@ -1,5 +1,7 @@
 /* Bytes in: written here, published by flush as one chain. Writer side. */
+#include "hostile.h"
 #include "linkbuffer.h"
+#include "validate.h"
 
 #include <errno.h>
 #include <string.h>
@@ -8,83 +10,124 @@
 #define LB_BLOCK_AHEAD_MAX ((size_t)64 * 1024 - LINKBUFFER_BLOCK_OVERHEAD)
 /* Largest first block that is allocated ahead: what odd large flushes may cost the next one. */
 #define LB_CHUNK_MAX ((size_t)4096 - LINKBUFFER_BLOCK_OVERHEAD)
+/* Size classes less the overhead are multiples of it, so that rounding up costs nothing. */
+#define LB_CHUNK_UNIT ((size_t)64)
+#define LB_CHUNK_MASK 63U
 
 _Static_assert(LB_BLOCK_AHEAD_MAX <= UINT16_MAX, "lb_writer counts ahead in 16 bits");
+_Static_assert(LB_CHUNK_MAX / LB_CHUNK_UNIT <= LB_CHUNK_MASK, "lb_writer counts chunks in 6 bits");
 
-static uint16_t at_most(size_t n, size_t limit)
+static inline size_t at_most(size_t n, size_t limit)
 {
-    return (uint16_t)(n < limit ? n : limit);
+    return n < limit ? n : limit;
 }
 
-static void link_node(struct lb_writer *writer, struct lb_node *node, size_t room)
+static inline void count_copied(struct lb_writer *writer, size_t n)
 {
-    if (writer->last != NULL)
-        writer->last->next = node;
-    else
-        writer->first = node;
-    writer->last = node;
-    writer->len += node->len;
-    writer->room = room;
+    writer->copied = (uint16_t)at_most(writer->copied + n, LB_BLOCK_AHEAD_MAX);
+}
+
+static inline void link_chain(struct lb_writer *writer, struct lb_chain chain)
+{
+    struct lb_node *last = writer->last;
+    if (last == NULL) {
+        writer->first = chain.first;
+    } else if (last->len > 0) {
+        last->next = chain.first;
+    } else {
+        /* The held place: nothing will go on behind it any more. */
+        lb_node_destroy(last);
+        writer->first = chain.first;
+        writer->is_held = 0;
+    }
+    writer->last = chain.last;
+    writer->len += chain.len;
+    writer->room = 0;
+}
+
+void lb_writer_link(struct lb_writer *writer, struct lb_chain chain)
+{
+    link_chain(writer, chain);
+}
+
+static inline void link_node(struct lb_writer *writer, struct lb_node *node)
+{
+    link_chain(writer, (struct lb_chain){node, node, node->len});
+}
+
+void lb_writer_start_block(struct lb_writer *writer, struct lb_node *node, size_t n)
+{
+    node->len = n;
+    link_node(writer, node);
+    writer->room = (uint32_t)at_most(node->block->capacity - n, UINT32_MAX);
+    count_copied(writer, n);
+}
+
+uint8_t *lb_writer_extend(struct lb_writer *writer, size_t n)
+{
+    struct lb_node *last = writer->last;
+    uint8_t *end = last->data + last->len;
+    last->len += n;
+    writer->len += n;
+    writer->room -= (uint32_t)n;
+    count_copied(writer, n);
+    return end;
+}
+
+size_t lb_writer_demand(const struct linkbuffer *lb)
+{
+    /* Relaxed: a hint about memory, stored by linkbuffer_need(); flushed is this side's own. */
+    size_t demand = atomic_load_explicit(&lb->demand, memory_order_relaxed);
+    size_t end = atomic_load_explicit(&lb->flushed, memory_order_relaxed) + lb->writer.len;
+    return demand - end <= SIZE_MAX / 2 ? demand - end : 0;
 }
 
 /*
  * Flushes tend to repeat their size, and blocks within one flush grow with what it has copied.
  * What it shows by reference says nothing about the next copy.
  */
-static size_t block_size(const struct lb_writer *writer, size_t n)
+static inline size_t block_size(const struct lb_writer *writer, size_t n)
 {
-    size_t ahead = writer->copied > writer->chunk ? writer->copied : writer->chunk;
-    return n > ahead ? n : ahead;
-}
-
-/* The caller has made sure that the room is there. */
-static uint8_t *extend(struct lb_writer *writer, size_t n)
-{
-    struct lb_node *last = writer->last;
-    uint8_t *end = last->data + last->len;
-    last->len += n;
-    writer->len += n;
-    writer->room -= n;
-    writer->copied = at_most(writer->copied + n, LB_BLOCK_AHEAD_MAX);
-    return end;
+    size_t chunk = writer->chunk * LB_CHUNK_UNIT;
+    size_t ahead = writer->copied > chunk ? writer->copied : chunk;
+    return n > ahead || LB_IS_HOSTILE ? n : ahead;
 }
 
 int linkbuffer_reserve(struct linkbuffer *lb, size_t n, void **out)
 {
+    LB_WRITER_CALL(lb);
     struct lb_writer *writer = &lb->writer;
     if (n == 0) {
         *out = NULL;
-        return 0;
-    }
-    if (writer->room < n) {
+    } else if (n <= writer->room) {
+        *out = lb_writer_extend(writer, n);
+    } else {
         struct lb_node *node = lb_block_node(block_size(writer, n));
         if (node == NULL)
             return -ENOMEM;
-        link_node(writer, node, node->block->capacity);
+        lb_writer_start_block(writer, node, n);
+        *out = node->data;
     }
-    *out = extend(writer, n);
     return 0;
 }
 
 size_t linkbuffer_reserved_len(const struct linkbuffer *lb)
 {
+    LB_WRITER_CALL(lb);
     return lb->writer.len;
 }
 
-int linkbuffer_commit(struct linkbuffer *lb, size_t n)
+void lb_writer_cut(struct lb_writer *writer, size_t n)
 {
-    struct lb_writer *writer = &lb->writer;
-    if (n > writer->len)
-        return -EINVAL;
-    if (n == writer->len)
-        return 0;
     struct lb_node **link = &writer->first;
     struct lb_node *last = NULL;
     size_t left = n;
-    while (left > 0) {
+    if (n == writer->len)
+        return;
+    /* A held place stays, empty if need be. */
+    while (left > 0 || (last == NULL && writer->is_held)) {
         last = *link;
-        if (left < last->len)
-            last->len = left;
+        last->len = at_most(left, last->len);
         left -= last->len;
         link = &last->next;
     }
@@ -92,34 +135,64 @@ int linkbuffer_commit(struct linkbuffer *lb, size_t n)
     *link = NULL;
     writer->last = last;
     writer->len = n;
-    writer->copied = at_most(n, writer->copied);
-    writer->room = last == NULL ? 0 : lb_node_room(last);
+    writer->copied = (uint16_t)at_most(n, writer->copied);
+    size_t room = 0;
+    if (last != NULL) /* behind a held place nobody shows anything, in front of it others do */
+        room = writer->is_held && last == writer->first ? lb_node_rest(last) : lb_node_room(last);
+    writer->room = (uint32_t)at_most(room, UINT32_MAX);
+}
+
+int linkbuffer_commit(struct linkbuffer *lb, size_t n)
+{
+    LB_WRITER_CALL(lb);
+    if (n > lb->writer.len)
+        return -EINVAL;
+    lb_writer_cut(&lb->writer, n);
+    return 0;
+}
+
+/* What does not fit behind the last window; n may be 0. */
+static int write_more(struct lb_writer *writer, const void *data, size_t n)
+{
+    if (n == 0)
+        return 0;
+    size_t head = writer->room;
+    struct lb_node *node = lb_block_node(block_size(writer, n - head));
+    if (node == NULL)
+        return -ENOMEM;
+    if (head > 0)
+        memcpy(lb_writer_extend(writer, head), data, head);
+    memcpy(node->data, (const uint8_t *)data + head, n - head);
+    lb_writer_start_block(writer, node, n - head);
     return 0;
 }
 
 int linkbuffer_write(struct linkbuffer *lb, const void *data, size_t n)
 {
+    LB_WRITER_CALL(lb);
     struct lb_writer *writer = &lb->writer;
-    const uint8_t *from = data;
-    size_t head = n < writer->room ? n : writer->room;
-    struct lb_node *node = NULL;
-    if (head < n) {
-        node = lb_block_node(block_size(writer, n - head));
-        if (node == NULL)
-            return -ENOMEM;
-    }
-    if (head > 0)
-        memcpy(extend(writer, head), from, head);
-    if (node != NULL) {
-        link_node(writer, node, node->block->capacity);
-        memcpy(extend(writer, n - head), from + head, n - head);
-    }
+    if (LB_IS_HOSTILE)
+        return lb_hostile_write(lb, data, n);
+    if (n == 0 || n > writer->room)
+        return write_more(writer, data, n);
+    memcpy(lb_writer_extend(writer, n), data, n);
+    return 0;
+}
+
+int linkbuffer_write_byte(struct linkbuffer *lb, uint8_t byte)
+{
+    LB_WRITER_CALL(lb);
+    struct lb_writer *writer = &lb->writer;
+    if (writer->room == 0)
+        return write_more(writer, &byte, 1);
+    *lb_writer_extend(writer, 1) = byte;
     return 0;
 }
 
 int linkbuffer_write_ref(struct linkbuffer *lb, const void *data, size_t n,
                          linkbuffer_release_fn *release, void *arg)
 {
+    LB_WRITER_CALL(lb);
     if (n == 0) {
         if (release != NULL)
             release(arg);
@@ -128,50 +201,44 @@ int linkbuffer_write_ref(struct linkbuffer *lb, const void *data, size_t n,
     struct lb_node *node = lb_block_user_node(data, n, release, arg);
     if (node == NULL)
         return -ENOMEM;
-    link_node(&lb->writer, node, 0);
+    link_node(&lb->writer, node);
     return 0;
 }
 
 int linkbuffer_adopt(struct linkbuffer *lb, struct linkbuffer_block *block, const void *data,
                      size_t n)
 {
+    LB_WRITER_CALL(lb);
     if (n == 0)
         return 0;
     /* Nothing writes into a range that is adopted, only behind it once the block is unshared. */
     struct lb_node *node = lb_node_create(block, (uint8_t *)(uintptr_t)data, n);
     if (node == NULL)
         return -ENOMEM;
-    link_node(&lb->writer, node, 0);
+    link_node(&lb->writer, node);
     return 0;
 }
 
 int linkbuffer_append(struct linkbuffer *lb, struct linkbuffer *from)
 {
-    struct lb_writer *writer = &lb->writer;
+    LB_WRITER_CALL(lb);
     struct lb_chain chain;
     if (lb == from)
         return -EINVAL;
     int status = lb_reader_detach(from, &chain);
-    if (status != 0 || chain.first == NULL)
-        return status;
-    if (writer->last != NULL)
-        writer->last->next = chain.first;
-    else
-        writer->first = chain.first;
-    writer->last = chain.last;
-    writer->len += chain.len;
-    writer->room = 0;
-    return 0;
+    if (status == 0 && chain.first != NULL)
+        link_chain(&lb->writer, chain);
+    return status;
 }
 
 /* Puts the chain on top of those the reader has not taken yet. */
-static void publish(struct linkbuffer *lb, struct lb_node *chain)
+static inline void publish(struct linkbuffer *lb, struct lb_node *chain)
 {
     struct lb_node *last = chain->chain_last;
     /* Relaxed: this side stored it; it is not followed, only linked to. */
     struct lb_node *older = atomic_load_explicit(&lb->mailbox, memory_order_relaxed);
     last->next = older;
-    /* Release, here and below: pairs with the exchange in lb_reader_pull(). */
+    /* Release, here and below: pairs with the exchange in lb_reader_take(). */
     if (older != NULL &&
         atomic_compare_exchange_strong_explicit(&lb->mailbox, &older, chain, memory_order_release,
                                                 memory_order_relaxed))
@@ -180,24 +247,46 @@ static void publish(struct linkbuffer *lb, struct lb_node *chain)
     atomic_store_explicit(&lb->mailbox, chain, memory_order_release);
 }
 
+/* Forgets the chain, and learns from it. */
+static inline void begin_anew(struct lb_writer *writer)
+{
+    writer->first = NULL;
+    writer->last = NULL;
+    writer->len = 0;
+    writer->room = 0;
+    writer->is_held = 0;
+    if (writer->copied > 0) {
+        size_t units = (at_most(writer->copied, LB_CHUNK_MAX) + LB_CHUNK_UNIT - 1) / LB_CHUNK_UNIT;
+        /* The smaller of the last two: one odd large flush costs the next one nothing. */
+        writer->chunk = at_most(units, writer->last_chunk) & LB_CHUNK_MASK;
+        writer->last_chunk = units & LB_CHUNK_MASK;
+        writer->copied = 0;
+    }
+}
+
 size_t linkbuffer_flush(struct linkbuffer *lb)
 {
+    LB_WRITER_CALL(lb);
     struct lb_writer *writer = &lb->writer;
     struct lb_node *chain = writer->first;
+    struct lb_node *place = NULL;
     size_t n = writer->len;
-    if (n == 0)
+    if (n == 0) {
+        if (writer->is_held)
+            lb_input_unhold(lb);
         return 0;
+    }
+    if (writer->input_level != 0)
+        place = lb_input_flush(lb);
     chain->chain_last = writer->last;
     chain->chain_len = n;
-
-    uint16_t chunk = writer->chunk;
-    uint16_t last_chunk = writer->last_chunk;
-    if (writer->copied > 0) {
-        /* The smaller of the last two: one odd large flush costs the next one nothing. */
-        last_chunk = at_most(writer->copied, LB_CHUNK_MAX);
-        chunk = at_most(last_chunk, writer->last_chunk);
+    begin_anew(writer);
+    if (place != NULL) {
+        writer->first = place;
+        writer->last = place;
+        writer->room = (uint32_t)at_most(lb_node_rest(place), UINT32_MAX);
+        writer->is_held = 1;
     }
-    *writer = (struct lb_writer){.chunk = chunk, .last_chunk = last_chunk};
 
     size_t flushed = atomic_load_explicit(&lb->flushed, memory_order_relaxed) + n;
     /* Before the mailbox, so that consumed never overtakes it; pairs with linkbuffer_unread(). */

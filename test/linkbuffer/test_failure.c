@@ -205,7 +205,7 @@ Test(failure, until)
 
 Test(failure, slice)
 {
-    check_failures(call_slice, 5);
+    check_failures(call_slice, 3);
 }
 
 Test(failure, block_create)

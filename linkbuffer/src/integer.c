@@ -1,0 +1,204 @@
+/* Integers in both byte orders, wherever their bytes lie. Either side, as the headers say. */
+#include "linkbuffer.h"
+#include "validate.h"
+
+#include <errno.h>
+
+/* Where n readable bytes lie in one piece: in the first window, or copied into `spare`; NULL: there
+ * are fewer. */
+static inline const uint8_t *look(struct linkbuffer *lb, uint8_t *spare, size_t n)
+{
+    struct lb_reader *reader = &lb->reader;
+    if (reader->len < n)
+        lb_reader_pull(lb);
+    if (reader->len < n)
+        return NULL;
+    if (reader->first->len >= n)
+        return reader->first->data;
+    lb_reader_copy_out(reader, spare, n);
+    return spare;
+}
+
+static inline uint64_t from_be(const uint8_t *bytes, size_t n)
+{
+    uint64_t value = 0;
+    for (size_t i = 0; i < n; i++)
+        value = value << 8 | bytes[i];
+    return value;
+}
+
+static inline uint64_t from_le(const uint8_t *bytes, size_t n)
+{
+    uint64_t value = 0;
+    for (size_t i = 0; i < n; i++)
+        value |= (uint64_t)bytes[i] << (8 * i);
+    return value;
+}
+
+static inline void to_be(uint8_t *bytes, uint64_t value, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        bytes[i] = (uint8_t)(value >> (8 * (n - 1 - i)));
+}
+
+static inline void to_le(uint8_t *bytes, uint64_t value, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        bytes[i] = (uint8_t)(value >> (8 * i));
+}
+
+int linkbuffer_read_u16_be(struct linkbuffer *lb, uint16_t *out)
+{
+    int status = linkbuffer_peek_u16_be(lb, out);
+    if (status == 0)
+        lb_reader_consume(lb, sizeof *out);
+    return status;
+}
+
+int linkbuffer_read_u32_be(struct linkbuffer *lb, uint32_t *out)
+{
+    int status = linkbuffer_peek_u32_be(lb, out);
+    if (status == 0)
+        lb_reader_consume(lb, sizeof *out);
+    return status;
+}
+
+int linkbuffer_read_u64_be(struct linkbuffer *lb, uint64_t *out)
+{
+    int status = linkbuffer_peek_u64_be(lb, out);
+    if (status == 0)
+        lb_reader_consume(lb, sizeof *out);
+    return status;
+}
+
+int linkbuffer_read_u16_le(struct linkbuffer *lb, uint16_t *out)
+{
+    int status = linkbuffer_peek_u16_le(lb, out);
+    if (status == 0)
+        lb_reader_consume(lb, sizeof *out);
+    return status;
+}
+
+int linkbuffer_read_u32_le(struct linkbuffer *lb, uint32_t *out)
+{
+    int status = linkbuffer_peek_u32_le(lb, out);
+    if (status == 0)
+        lb_reader_consume(lb, sizeof *out);
+    return status;
+}
+
+int linkbuffer_read_u64_le(struct linkbuffer *lb, uint64_t *out)
+{
+    int status = linkbuffer_peek_u64_le(lb, out);
+    if (status == 0)
+        lb_reader_consume(lb, sizeof *out);
+    return status;
+}
+
+int linkbuffer_peek_u16_be(struct linkbuffer *lb, uint16_t *out)
+{
+    LB_READER_CALL(lb);
+    uint8_t spare[sizeof *out];
+    const uint8_t *bytes = look(lb, spare, sizeof spare);
+    if (bytes == NULL)
+        return -EAGAIN;
+    *out = (uint16_t)from_be(bytes, sizeof spare);
+    return 0;
+}
+
+int linkbuffer_peek_u32_be(struct linkbuffer *lb, uint32_t *out)
+{
+    LB_READER_CALL(lb);
+    uint8_t spare[sizeof *out];
+    const uint8_t *bytes = look(lb, spare, sizeof spare);
+    if (bytes == NULL)
+        return -EAGAIN;
+    *out = (uint32_t)from_be(bytes, sizeof spare);
+    return 0;
+}
+
+int linkbuffer_peek_u64_be(struct linkbuffer *lb, uint64_t *out)
+{
+    LB_READER_CALL(lb);
+    uint8_t spare[sizeof *out];
+    const uint8_t *bytes = look(lb, spare, sizeof spare);
+    if (bytes == NULL)
+        return -EAGAIN;
+    *out = from_be(bytes, sizeof spare);
+    return 0;
+}
+
+int linkbuffer_peek_u16_le(struct linkbuffer *lb, uint16_t *out)
+{
+    LB_READER_CALL(lb);
+    uint8_t spare[sizeof *out];
+    const uint8_t *bytes = look(lb, spare, sizeof spare);
+    if (bytes == NULL)
+        return -EAGAIN;
+    *out = (uint16_t)from_le(bytes, sizeof spare);
+    return 0;
+}
+
+int linkbuffer_peek_u32_le(struct linkbuffer *lb, uint32_t *out)
+{
+    LB_READER_CALL(lb);
+    uint8_t spare[sizeof *out];
+    const uint8_t *bytes = look(lb, spare, sizeof spare);
+    if (bytes == NULL)
+        return -EAGAIN;
+    *out = (uint32_t)from_le(bytes, sizeof spare);
+    return 0;
+}
+
+int linkbuffer_peek_u64_le(struct linkbuffer *lb, uint64_t *out)
+{
+    LB_READER_CALL(lb);
+    uint8_t spare[sizeof *out];
+    const uint8_t *bytes = look(lb, spare, sizeof spare);
+    if (bytes == NULL)
+        return -EAGAIN;
+    *out = from_le(bytes, sizeof spare);
+    return 0;
+}
+
+int linkbuffer_write_u16_be(struct linkbuffer *lb, uint16_t value)
+{
+    uint8_t bytes[sizeof value];
+    to_be(bytes, value, sizeof bytes);
+    return linkbuffer_write(lb, bytes, sizeof bytes);
+}
+
+int linkbuffer_write_u32_be(struct linkbuffer *lb, uint32_t value)
+{
+    uint8_t bytes[sizeof value];
+    to_be(bytes, value, sizeof bytes);
+    return linkbuffer_write(lb, bytes, sizeof bytes);
+}
+
+int linkbuffer_write_u64_be(struct linkbuffer *lb, uint64_t value)
+{
+    uint8_t bytes[sizeof value];
+    to_be(bytes, value, sizeof bytes);
+    return linkbuffer_write(lb, bytes, sizeof bytes);
+}
+
+int linkbuffer_write_u16_le(struct linkbuffer *lb, uint16_t value)
+{
+    uint8_t bytes[sizeof value];
+    to_le(bytes, value, sizeof bytes);
+    return linkbuffer_write(lb, bytes, sizeof bytes);
+}
+
+int linkbuffer_write_u32_le(struct linkbuffer *lb, uint32_t value)
+{
+    uint8_t bytes[sizeof value];
+    to_le(bytes, value, sizeof bytes);
+    return linkbuffer_write(lb, bytes, sizeof bytes);
+}
+
+int linkbuffer_write_u64_le(struct linkbuffer *lb, uint64_t value)
+{
+    uint8_t bytes[sizeof value];
+    to_le(bytes, value, sizeof bytes);
+    return linkbuffer_write(lb, bytes, sizeof bytes);
+}

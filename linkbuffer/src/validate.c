@@ -1,0 +1,101 @@
+/* Checks of one side's invariants, in builds with assertions. The other side may be at work. */
+#include "validate.h"
+
+#include "linkbuffer.h"
+
+#ifndef NDEBUG
+
+#    include <assert.h>
+
+/* Longer chains are checked as far as this: a debug build has to stay usable. */
+#    define LB_VALIDATE_MAX 64
+
+static const uint8_t *block_end(const struct linkbuffer_block *block)
+{
+    return (const uint8_t *)(block + 1) + block->capacity;
+}
+
+static void validate_window(const struct lb_node *node)
+{
+    const struct linkbuffer_block *block = node->block;
+    assert(block != NULL);
+    /* Relaxed: this window's own count is enough, whatever the others do. */
+    assert(atomic_load_explicit(&block->count, memory_order_relaxed) >= 1);
+    if (block->kind == LB_BLOCK_USER) {
+        assert(node->len <= block->capacity);
+    } else {
+        assert(node->data >= (const uint8_t *)(block + 1));
+        assert(node->data + node->len <= block_end(block));
+    }
+}
+
+/* The windows are within their blocks, and their bytes add up; gives whether all were seen. */
+static bool validate_chain(const struct lb_node *first, const struct lb_node *last, size_t len)
+{
+    size_t sum = 0;
+    const struct lb_node *node = first;
+    assert((first == NULL) == (last == NULL));
+    for (int i = 0; node != NULL; i++, node = node->next) {
+        if (i == LB_VALIDATE_MAX) {
+            assert(sum < len);
+            return false;
+        }
+        validate_window(node);
+        sum += node->len;
+        assert((node->next == NULL) == (node == last));
+    }
+    assert(sum == len);
+    return true;
+}
+
+static bool is_in(const struct lb_node *first, const struct lb_node *wanted)
+{
+    while (first != NULL && first != wanted)
+        first = first->next;
+    return first != NULL;
+}
+
+void lb_validate_reader(const struct linkbuffer *lb)
+{
+    const struct lb_reader *reader = &lb->reader;
+    bool all = validate_chain(reader->first, reader->last, reader->len);
+    if (all && reader->settled != NULL)
+        assert(is_in(reader->first, reader->settled));
+    assert(!reader->exposed || reader->first != NULL);
+    const struct lb_node *node = reader->first;
+    for (int i = 0; node != NULL && i < LB_VALIDATE_MAX; i++, node = node->next)
+        assert(node->len > 0);
+    node = reader->done;
+    for (int i = 0; node != NULL && i < LB_VALIDATE_MAX; i++, node = node->next)
+        validate_window(node);
+
+    /* Pairs with the release in linkbuffer_flush(), which comes before the chain is shown. */
+    size_t flushed = atomic_load_explicit(&lb->flushed, memory_order_acquire);
+    size_t consumed = atomic_load_explicit(&lb->consumed, memory_order_relaxed);
+    assert(flushed - consumed >= reader->len && flushed - consumed <= SIZE_MAX / 2);
+}
+
+void lb_validate_writer(const struct linkbuffer *lb)
+{
+    const struct lb_writer *writer = &lb->writer;
+    const struct lb_node *last = writer->last;
+    const struct lb_node *node = writer->first;
+    validate_chain(node, last, writer->len);
+    assert(!writer->is_held || node != NULL);
+    for (int i = 0; node != NULL && i < LB_VALIDATE_MAX; i++, node = node->next)
+        assert(node->len > 0 || (writer->is_held && node == writer->first && node == last));
+    if (writer->room > 0) {
+        assert(last != NULL && last->block->kind != LB_BLOCK_USER);
+        assert(writer->room <= (size_t)(block_end(last->block) - (last->data + last->len)));
+    }
+
+    /* Pairs with the release in lb_reader_consume(): what was consumed had been flushed. */
+    size_t consumed = atomic_load_explicit(&lb->consumed, memory_order_acquire);
+    size_t flushed = atomic_load_explicit(&lb->flushed, memory_order_relaxed);
+    assert(flushed - consumed <= SIZE_MAX / 2);
+    /* Only this side fills the mailbox; relaxed, it is not followed: the reader may take it. */
+    if (atomic_load_explicit(&lb->mailbox, memory_order_relaxed) != NULL)
+        assert(flushed > 0);
+}
+
+#endif
