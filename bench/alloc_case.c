@@ -6,7 +6,7 @@
 #define KIB(n) ((size_t)(n)*1024)
 
 /* Depths of 1 MiB are smaller, so that no case needs more than 300 MiB. */
-const struct alloc_case alloc_cases[] = {
+const struct alloc_case alloc_cases[ALLOC_CASE_COUNT] = {
     {"pair_64", ALLOC_PAIR, 64, 1},
     {"pair_256", ALLOC_PAIR, 256, 1},
     {"pair_1024", ALLOC_PAIR, KIB(1), 1},
@@ -31,14 +31,13 @@ const struct alloc_case alloc_cases[] = {
     {"cross_1048576", ALLOC_CROSS, KIB(1024), 16},
     {"burst_back_5s", ALLOC_BURST_WAIT, 0, 0},
     {"burst_back_trim", ALLOC_BURST_TRIM, 0, 0},
-    {NULL, ALLOC_PAIR, 0, 0},
 };
 
 const struct alloc_case *alloc_case_find(const char *name)
 {
-    for (const struct alloc_case *each = alloc_cases; each->name != NULL; each++) {
-        if (strcmp(each->name, name) == 0)
-            return each;
+    for (size_t i = 0; i < ALLOC_CASE_COUNT; i++) {
+        if (strcmp(alloc_cases[i].name, name) == 0)
+            return &alloc_cases[i];
     }
     return NULL;
 }

@@ -23,8 +23,10 @@ struct alloc_case {
     size_t depth; /* blocks that live at a time */
 };
 
-/** Every case, in the order of the results; the array ends with a NULL name. */
-extern const struct alloc_case alloc_cases[];
+#define ALLOC_CASE_COUNT 24
+
+/** Every case, in the order of the results. */
+extern const struct alloc_case alloc_cases[ALLOC_CASE_COUNT];
 
 /** The case of a name; NULL: there is none. */
 const struct alloc_case *alloc_case_find(const char *name);

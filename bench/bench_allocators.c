@@ -75,6 +75,17 @@ static void read_flags(int argc, char **argv, struct settings *out)
     flags_parse(&set, argc, argv);
 }
 
+/* The value of a line "NAME VALUE UNIT". */
+static int parse_line(const char *line, double *value)
+{
+    const char *number = strchr(line, ' ');
+    if (number == NULL)
+        return -EBADMSG;
+    char *end;
+    *value = strtod(number, &end);
+    return *end == ' ' ? 0 : -EBADMSG;
+}
+
 /* Runs one twin for one case. */
 static int measure(const struct settings *settings, const struct allocator *allocator,
                    const struct alloc_case *which, double *value)
@@ -84,8 +95,8 @@ static int measure(const struct settings *settings, const struct allocator *allo
     snprintf(milliseconds, sizeof milliseconds, "%u", settings->milliseconds);
     const char *const args[] = {"--case", which->name, "--milliseconds", milliseconds, NULL};
     int status = process_run(allocator->program, args, line, sizeof line);
-    if (status == 0 && sscanf(line, "%*s %lf", value) != 1)
-        status = -EBADMSG;
+    if (status == 0)
+        status = parse_line(line, value);
     if (status != 0)
         fprintf(stderr, "bench_allocators: %s: %s: %s\n", allocator->program, which->name,
                 strerror(-status));
@@ -152,7 +163,7 @@ static int run_rounds(const struct settings *settings, struct series *series)
         for (size_t i = 0; i < ALLOCATOR_COUNT; i++)
             fprintf(stderr, " %10s", allocators[i].name);
         fputc('\n', stderr);
-        for (size_t i = 0; alloc_cases[i].name != NULL; i++) {
+        for (size_t i = 0; i < ALLOC_CASE_COUNT; i++) {
             if (!is_wanted(settings, &alloc_cases[i], round))
                 continue;
             int status = measure_all(settings, &alloc_cases[i], round, &series[i]);
@@ -165,7 +176,7 @@ static int run_rounds(const struct settings *settings, struct series *series)
 
 static void print_results(const struct settings *settings, struct series *series)
 {
-    for (size_t i = 0; alloc_cases[i].name != NULL; i++) {
+    for (size_t i = 0; i < ALLOC_CASE_COUNT; i++) {
         const struct alloc_case *which = &alloc_cases[i];
         if (!is_wanted(settings, which, 0))
             continue;
@@ -178,19 +189,11 @@ static void print_results(const struct settings *settings, struct series *series
 
 int main(int argc, char **argv)
 {
+    static struct series series[ALLOC_CASE_COUNT];
     struct settings settings = {.rounds = 5, .milliseconds = 50};
     read_flags(argc, argv, &settings);
-    size_t count = 0;
-    while (alloc_cases[count].name != NULL)
-        count++;
-    struct series *series = calloc(count, sizeof *series);
-    if (series == NULL) {
-        perror("bench_allocators");
-        return 1;
-    }
     int status = run_rounds(&settings, series);
     if (status == 0)
         print_results(&settings, series);
-    free(series);
     return status == 0 ? 0 : 1;
 }

@@ -9,8 +9,7 @@
 #include <string.h>
 #include <time.h>
 
-#define NS_PER_MS  1000000
-#define CHUNK_NS   (NS_PER_MS / 2)
+#define CHUNK_NS   5e5 /* two in a millisecond */
 #define ROUNDS_MAX 1000
 
 static const struct buffer_case {
@@ -39,11 +38,15 @@ static const struct buffer_case {
     {"move_64_pieces", BUFFER_MOVE, 64},
     {"framing_200", BUFFER_FRAMING, 0},
     {"framing_200_each", BUFFER_FRAMING_EACH, 0},
+    {"write_direct_1024", BUFFER_DIRECT, 1024},
 };
 
 #define CASE_COUNT (sizeof cases / sizeof cases[0])
 
+/* The first has every operation. */
 static const struct buffer_side *const sides[] = {&buffer_ours, &buffer_evbuffer};
+
+#define SIDE_COUNT (sizeof sides / sizeof sides[0])
 
 struct settings {
     uint32_t rounds;
@@ -53,7 +56,7 @@ struct settings {
 
 /* Nanoseconds of one case, by side and round. */
 struct series {
-    double ns[2][ROUNDS_MAX];
+    double ns[SIDE_COUNT][ROUNDS_MAX];
 };
 
 static bool parse_case(const struct flag *flag, const char *text)
@@ -126,30 +129,44 @@ static double measure(buffer_op_fn *op, size_t size, uint32_t milliseconds)
     return figures_quartiles(chunks, wanted).median;
 }
 
+static buffer_op_fn *op_of(size_t side, size_t which)
+{
+    return sides[side]->ops[cases[which].op];
+}
+
 static void run_case(const struct settings *settings, size_t which, uint32_t round,
                      struct series *out)
 {
-    const struct buffer_case *each = &cases[which];
-    for (size_t i = 0; i < 2; i++) {
+    fprintf(stderr, "  %-18s", cases[which].name);
+    for (size_t i = 0; i < SIDE_COUNT; i++) {
         /* The other one first in every round. */
-        size_t turn = (i + round) % 2;
-        out->ns[turn][round] =
-            measure(sides[turn]->ops[each->op], each->size, settings->milliseconds);
+        size_t turn = (i + round) % SIDE_COUNT;
+        buffer_op_fn *op = op_of(turn, which);
+        if (op != NULL)
+            out->ns[turn][round] = measure(op, cases[which].size, settings->milliseconds);
     }
-    fprintf(stderr, "  %-18s %10.1f %10.1f\n", each->name, out->ns[0][round], out->ns[1][round]);
+    for (size_t i = 0; i < SIDE_COUNT && op_of(i, which) != NULL; i++)
+        fprintf(stderr, " %10.1f", out->ns[i][round]);
+    fputc('\n', stderr);
 }
 
-static void print_case(size_t which, struct series *series, uint32_t rounds)
+static void print_ratio(const char *name, const struct series *series, uint32_t rounds)
 {
     static double ratios[ROUNDS_MAX];
-    const char *name = cases[which].name;
     for (uint32_t round = 0; round < rounds; round++)
         ratios[round] = series->ns[1][round] / series->ns[0][round];
     struct quartiles ratio = figures_quartiles(ratios, rounds);
     printf("linkbuffer_%s_speedup %.2f ratio\n", name, ratio.median);
     printf("linkbuffer_%s_speedup_q1 %.2f ratio\n", name, ratio.first);
     printf("linkbuffer_%s_speedup_q3 %.2f ratio\n", name, ratio.third);
-    for (size_t i = 0; i < 2; i++)
+}
+
+static void print_case(size_t which, struct series *series, uint32_t rounds)
+{
+    const char *name = cases[which].name;
+    if (op_of(1, which) != NULL)
+        print_ratio(name, series, rounds);
+    for (size_t i = 0; i < SIDE_COUNT && op_of(i, which) != NULL; i++)
         printf("%s_%s %.1f ns\n", sides[i]->name, name,
                figures_quartiles(series->ns[i], rounds).median);
 }

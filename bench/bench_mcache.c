@@ -11,8 +11,9 @@
 #include <string.h>
 #include <time.h>
 
-#define NS_PER_MS  1000000
-#define CHUNK_NS   (NS_PER_MS / 2)
+#define NS_PER_MS  1e6
+#define WARM_UP_NS 20e6
+#define CHUNK_NS   5e5
 #define CHUNKS_MIN 9
 #define CHUNKS_MAX 10000
 #define DEPTH_MAX  4096
@@ -51,13 +52,17 @@ static double time_chunk(struct measurement *measurement, uint64_t *done)
     return now_ns(measurement) - start;
 }
 
-/* Finds how many pairs make a chunk, and is the warm-up. */
-static void set_chunk(struct measurement *measurement)
+/* Lets the allocator get the pages it needs, and finds how many pairs make a chunk. */
+static void warm_up(struct measurement *measurement)
 {
     uint64_t done;
     measurement->pairs = 64;
-    while (time_chunk(measurement, &done) < CHUNK_NS)
-        measurement->pairs *= 2;
+    for (double left = WARM_UP_NS; left > 0;) {
+        double ns = time_chunk(measurement, &done);
+        left -= ns;
+        if (ns < CHUNK_NS)
+            measurement->pairs *= 2;
+    }
 }
 
 /* Nanoseconds per pair: the median of the chunks, so that what disturbs a few does not count. */
@@ -83,7 +88,7 @@ static int measure_cross(const struct settings *settings, struct measurement *me
     int status = alloc_cross_start(measurement->run.which, settings->cpus[1], &measurement->cross);
     if (status != 0)
         return status;
-    set_chunk(measurement);
+    warm_up(measurement);
     *ns_per_pair = take_chunks(measurement, settings->milliseconds);
     alloc_cross_stop(measurement->cross);
     return 0;
@@ -97,7 +102,7 @@ static int measure(const struct settings *settings, const struct alloc_case *whi
         return alloc_burst(which->work, value);
     if (which->work == ALLOC_CROSS)
         return measure_cross(settings, &measurement, value);
-    set_chunk(&measurement);
+    warm_up(&measurement);
     *value = take_chunks(&measurement, settings->milliseconds);
     alloc_work_end(&measurement.run);
     return 0;
@@ -121,7 +126,7 @@ static void read_flags(int argc, char **argv, struct settings *out)
          .into = &out->which},
         {.name = "--milliseconds",
          .value = "N",
-         .help = "a warm-up beside (50)",
+         .help = "beside the warm-up (50)",
          .parse = flag_number,
          .into = &out->milliseconds,
          .min = 1,

@@ -17,13 +17,14 @@ enum buffer_op {
     BUFFER_MOVE,         /* size pieces move from buffer to buffer */
     BUFFER_FRAMING,      /* messages from a stream; loans end when the block is read */
     BUFFER_FRAMING_EACH, /* the same; loans end after every message */
+    BUFFER_DIRECT,       /* the caller's memory goes into the middle of reserved space */
     BUFFER_OP_COUNT
 };
 
 /** Does an operation count times. Ends the process when it fails. */
 typedef void buffer_op_fn(size_t size, uint64_t count);
 
-/** One of the libraries. */
+/** One of the libraries; NULL where it has no such operation. */
 struct buffer_side {
     const char *name;
     buffer_op_fn *ops[BUFFER_OP_COUNT];

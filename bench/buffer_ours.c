@@ -10,6 +10,9 @@
 /* As the reactor settles what a handler has left. */
 #define SETTLE_LIMIT ((size_t)2048 - LINKBUFFER_BLOCK_OVERHEAD)
 
+#define HEAD_BYTES ((size_t)32)
+#define TAIL_BYTES ((size_t)32)
+
 static void must(const char *call, int status)
 {
     if (status != 0)
@@ -106,6 +109,23 @@ static void move(size_t pieces, uint64_t count)
     linkbuffer_destroy(to);
 }
 
+/* As a framing does that learns the length last: head and tail reserved at once, the body lent. */
+static void insert(size_t size, uint64_t count)
+{
+    struct linkbuffer *lb = create();
+    const struct linkbuffer_ref body = {.data = buffer_source, .n = size};
+    for (uint64_t i = 0; i < count; i++) {
+        void *space;
+        must("linkbuffer_reserve", linkbuffer_reserve(lb, HEAD_BYTES + TAIL_BYTES, &space));
+        memset(space, 'h', HEAD_BYTES + TAIL_BYTES);
+        must("linkbuffer_write_direct", linkbuffer_write_direct(lb, TAIL_BYTES, &body));
+        linkbuffer_flush(lb);
+        must("linkbuffer_skip", linkbuffer_skip(lb, HEAD_BYTES + size + TAIL_BYTES));
+        linkbuffer_release(lb);
+    }
+    linkbuffer_destroy(lb);
+}
+
 /* As the reactor receives: into a block that is used again while no buffer shows it. */
 static void receive(struct linkbuffer *lb, struct linkbuffer_block **block, struct stream *stream)
 {
@@ -180,6 +200,7 @@ const struct buffer_side buffer_ours = {
             [BUFFER_MOVE] = move,
             [BUFFER_FRAMING] = frame_block,
             [BUFFER_FRAMING_EACH] = frame_each,
+            [BUFFER_DIRECT] = insert,
         },
 };
 

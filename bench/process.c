@@ -132,7 +132,7 @@ static int wait_for_end(pid_t pid, int *how)
 int process_start(const char *program, const char *const *args, unsigned cpu, struct process *out)
 {
     int how;
-    int fd;
+    int fd = -1;
     int status = spawn(program, args, (int)cpu, &out->pid, &fd);
     if (status != 0)
         return status;
@@ -148,7 +148,7 @@ int process_run(const char *program, const char *const *args, char *line, size_t
 {
     pid_t pid;
     int how;
-    int fd;
+    int fd = -1;
     int status = spawn(program, args, ANY_CPU, &pid, &fd);
     if (status != 0)
         return status;
