@@ -5,8 +5,11 @@
 #include "runtime.h"
 #include "thread.h"
 
+#include <mcache/mcache.h>
+
 #include <errno.h>
 #include <sched.h>
+#include <stddef.h>
 #include <sys/eventfd.h>
 #include <sys/uio.h>
 #include <time.h>
@@ -20,6 +23,8 @@
 #define HOT_ALIGN ((size_t)64)
 /* How long a full pool or failing wait is given before the next try. */
 #define RETRY_NS INT64_C(1000000)
+/* How often free memory is looked after while there is any. */
+#define MEMORY_TICK_MS 100
 
 static _Thread_local struct np_poller *current;
 
@@ -179,9 +184,24 @@ static int64_t sleep_ns(struct np_poller *poller)
     return next <= now ? 0 : (int64_t)(next - now) * 1000000;
 }
 
+static void arm_memory_timer(struct np_poller *poller)
+{
+    np_wheel_add(&poller->wheel, &poller->memory_timer, np_poller_now_ms(poller) + MEMORY_TICK_MS);
+}
+
+static void memory_tick(struct np_timer *timer)
+{
+    struct np_poller *poller =
+        (struct np_poller *)(void *)((char *)timer - offsetof(struct np_poller, memory_timer));
+    if (mcache_tick() != 0)
+        arm_memory_timer(poller);
+}
+
 static void loop(struct np_poller *poller)
 {
     while (!poller->stopping) {
+        /* Nothing was retained when the timer ended; whatever wakes the poller may change that. */
+        bool nothing_retained = !np_timer_is_armed(&poller->memory_timer);
         int status = poller->backend->wait(poller, sleep_ns(poller));
         /* Relaxed: whoever posts from here on sees true or false; false costs one wake-up. */
         atomic_store_explicit(&poller->awake, true, memory_order_relaxed);
@@ -191,7 +211,10 @@ static void loop(struct np_poller *poller)
         np_wheel_advance(&poller->wheel, clock_ms());
         run_work(poller);
         submit_tasks(poller);
+        if (nothing_retained)
+            arm_memory_timer(poller);
     }
+    np_wheel_remove(&poller->wheel, &poller->memory_timer);
 }
 
 static void wake_input(struct np_fd *fd, int64_t events)
@@ -268,7 +291,8 @@ static void *poller_main(void *arg)
 int np_poller_start(struct np_poller *poller, struct netpoll_runtime *runtime,
                     const struct np_backend *backend, uint32_t index)
 {
-    *poller = (struct np_poller){.runtime = runtime, .backend = backend, .index = index};
+    *poller = (struct np_poller){
+        .runtime = runtime, .backend = backend, .index = index, .memory_timer.fn = memory_tick};
     poller->tasks_end = &poller->tasks;
     poller->ready_end = &poller->ready;
     atomic_init(&poller->awake, true);

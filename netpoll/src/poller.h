@@ -55,6 +55,7 @@ struct np_poller {
 
     struct np_fd_table fds;
     struct np_wheel wheel;
+    struct np_timer memory_timer; /* armed while there may be free memory to give back */
     struct np_hot_block hot;
     struct netpoll_conn *conns;   /* every connection of this poller */
     struct netpoll_conn *running; /* whose inline turn this thread is in; it sends at its end */

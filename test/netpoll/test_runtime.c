@@ -3,10 +3,12 @@
 #include "rig.h"
 
 #include <gopool/gopool.h>
+#include <mcache/mcache.h>
 
 #include <criterion/criterion.h>
 #include <criterion/parameterized.h>
 #include <errno.h>
+#include <poll.h>
 #include <sched.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -306,5 +308,36 @@ Test(runtime, connections_are_spread_over_the_pollers)
         cr_assert_eq(served[i], 4, "poller %u has %u", i, served[i]);
     for (unsigned i = 0; i < 16; i++)
         client_close(fds[i]);
+    rig_finish_when_idle(&rig);
+}
+
+static size_t retained_bytes(void)
+{
+    struct mcache_stats stats;
+    mcache_stats_read(&stats);
+    return stats.retained_bytes;
+}
+
+/* Allocations let free memory age; here nobody makes any, and the pollers have to. */
+Test(runtime, pollers_give_free_memory_back_and_then_rest)
+{
+    struct rig rig = {0};
+    struct netpoll_server_options options = {.on_request = echo_copy};
+    void *blocks[16];
+    mcache_configure(&(struct mcache_options){.decay_ms = 20});
+    rig_start(&rig, &options);
+    for (unsigned i = 0; i < 16; i++) {
+        blocks[i] = mcache_alloc(MCACHE_CLASS_MAX);
+        cr_assert_not_null(blocks[i]);
+    }
+    for (unsigned i = 0; i < 16; i++)
+        mcache_free(blocks[i]);
+    cr_assert_gt(retained_bytes(), 8U << 20);
+    rig_round_trip(&rig);
+    WAIT_UNTIL(retained_bytes() == 0);
+
+    uint64_t wakeups = rig_stats(&rig).wakeups;
+    poll(NULL, 0, 1000);
+    cr_assert_leq(rig_stats(&rig).wakeups, wakeups + 2, "ten ticks if they went on");
     rig_finish_when_idle(&rig);
 }
