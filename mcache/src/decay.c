@@ -12,7 +12,10 @@
 #include "segment.h"
 #include "shared_pool.h"
 
-/* Between the steps of a round; and what a step gives back for each millisecond since the last. */
+/*
+ * Between the steps of a round; and what a step gives back for each millisecond since the last. It
+ * ends with the segment that reaches that, so a step can give back 32 MiB.
+ */
 #define STEP_MS           10
 #define STEP_BYTES_PER_MS ((size_t)1 << 20)
 #define STEP_BYTES_MAX    ((size_t)32 << 20)
@@ -123,15 +126,12 @@ void mc_decay_enforce_limit(void)
     pthread_mutex_unlock(&lock);
 }
 
-size_t mc_decay_trim(void)
+void mc_decay_empty(void)
 {
-    uint64_t before = mc_segments_returned();
-
     pthread_mutex_lock(&lock);
     mc_pool_empty();
     mc_segments_shrink(0);
     pthread_mutex_unlock(&lock);
-    return (size_t)(mc_segments_returned() - before);
 }
 
 void mc_decay_lock(void)

@@ -26,8 +26,8 @@ bool mc_decay_tick(void);
 /* Gives back what the segments hold above their half of the limit. No lock of a class is held. */
 void mc_decay_enforce_limit(void);
 
-/* Gives back whatever can be. Returns the bytes. */
-size_t mc_decay_trim(void);
+/* Gives back whatever can be. */
+void mc_decay_empty(void);
 
 /* Hold and free the lock around fork(). Taken before those of the classes. */
 void mc_decay_lock(void);

@@ -21,9 +21,10 @@ static _Atomic uint64_t alloc_count;
 static _Atomic uint64_t free_count;
 static _Atomic size_t live_bytes;
 
-/* Bytes to map for a payload of size bytes at the offset; 0: absurd. */
+/* Bytes to map for a payload of size bytes, at least one, at the offset; 0: absurd. */
 static size_t mapping_bytes(size_t size, size_t offset)
 {
+    size += size == 0;
     if (size > PTRDIFF_MAX - offset - MAP_UNIT - MC_SEGMENT_SIZE) {
         return 0;
     }
@@ -47,7 +48,7 @@ void *mc_large_alloc(size_t size, size_t alignment)
                           memory_order_relaxed);
     atomic_fetch_add_explicit(&alloc_count, 1, memory_order_relaxed);
     atomic_fetch_add_explicit(&live_bytes, bytes - offset, memory_order_relaxed);
-    mc_mark_live(block, bytes - offset);
+    mc_mark_live(block, bytes - offset, true);
     return block;
 }
 

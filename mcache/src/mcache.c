@@ -97,7 +97,7 @@ static __attribute__((noinline)) void *alloc_large(size_t size, size_t alignment
 static inline void block_begin(void *block, unsigned cls)
 {
     atomic_store_explicit(mc_block_state(block, cls), STATE_LIVE, memory_order_relaxed);
-    mc_mark_live(block, mc_class_size(cls));
+    mc_mark_live(block, mc_class_size(cls), false);
 }
 
 static __attribute__((noinline)) void *alloc_slow(unsigned cls)
@@ -278,12 +278,12 @@ void mcache_flush(void)
 size_t mcache_trim(void)
 {
     int saved_errno = errno;
-    size_t bytes;
+    uint64_t before = mc_segments_returned();
 
     mc_cache_flush();
-    bytes = mc_decay_trim();
+    mc_decay_empty();
     errno = saved_errno;
-    return bytes;
+    return (size_t)(mc_segments_returned() - before);
 }
 
 size_t mcache_tick(void)

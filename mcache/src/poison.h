@@ -10,6 +10,7 @@
 #ifndef MC_POISON_H
 #define MC_POISON_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #if defined(__SANITIZE_ADDRESS__)
@@ -56,15 +57,16 @@ static inline void mc_unpoison(void *memory, size_t size)
 #endif
 }
 
-/* A caller owns the block from here on. */
-static inline void mc_mark_live(void *block, size_t size)
+/* A caller owns the block from here on; zeroed: and may read it at once. */
+static inline void mc_mark_live(void *block, size_t size, bool zeroed)
 {
     (void)block;
     (void)size;
+    (void)zeroed;
 #ifdef MC_ASAN
     ASAN_UNPOISON_MEMORY_REGION(block, size);
 #elif defined(MC_VALGRIND)
-    VALGRIND_MALLOCLIKE_BLOCK(block, size, 0, 0);
+    VALGRIND_MALLOCLIKE_BLOCK(block, size, 0, zeroed);
 #endif
 }
 

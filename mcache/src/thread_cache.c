@@ -33,7 +33,8 @@ static struct mc_cache late_cache;
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static pthread_key_t end_key;
-static bool end_key_works;
+/* Relaxed: written before the first thread has a cache and after the last needs one. */
+static _Atomic bool end_key_works;
 
 static size_t batch_bytes(unsigned cls)
 {
@@ -179,7 +180,19 @@ static void init_process(void)
 {
     cache_clear(&late_cache);
     (void)pthread_atfork(before_fork, after_fork, after_fork);
-    end_key_works = pthread_key_create(&end_key, thread_end) == 0;
+    atomic_store_explicit(&end_key_works, pthread_key_create(&end_key, thread_end) == 0,
+                          memory_order_relaxed);
+}
+
+/*
+ * The process ends, or a library that this is linked into is unloaded: then threads that live on
+ * must not call thread_end() any more.
+ */
+static __attribute__((destructor)) void fini_process(void)
+{
+    if (atomic_exchange_explicit(&end_key_works, false, memory_order_relaxed)) {
+        (void)pthread_key_delete(end_key);
+    }
 }
 
 /* With the lock held. */
@@ -227,7 +240,7 @@ static struct mc_cache *own_cache(void)
         return cache;
     }
     pthread_once(&once, init_process);
-    if (without_cache || !end_key_works) {
+    if (without_cache || !atomic_load_explicit(&end_key_works, memory_order_relaxed)) {
         return NULL;
     }
     cache = idle_cache_take();
