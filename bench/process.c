@@ -146,7 +146,7 @@ int process_start(const char *program, const char *const *args, unsigned cpu, st
 
 int process_run(const char *program, const char *const *args, char *line, size_t size)
 {
-    pid_t pid;
+    pid_t pid = -1;
     int how;
     int fd = -1;
     int status = spawn(program, args, ANY_CPU, &pid, &fd);
