@@ -10,7 +10,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-/* Pieces that one gathered write takes; a power that the stack bears. */
+/* Pieces that one gathered write takes: 4 KiB of the stack. */
 #define LB_DRAIN_IOV 256
 
 /* Space that a receiver is offered, and what to go back to when nothing comes. */

@@ -55,7 +55,7 @@ static inline void link_node(struct lb_writer *writer, struct lb_node *node)
     link_chain(writer, (struct lb_chain){node, node, node->len});
 }
 
-void lb_writer_start_block(struct lb_writer *writer, struct lb_node *node, size_t n)
+static inline void start_block(struct lb_writer *writer, struct lb_node *node, size_t n)
 {
     node->len = n;
     link_node(writer, node);
@@ -63,7 +63,12 @@ void lb_writer_start_block(struct lb_writer *writer, struct lb_node *node, size_
     count_copied(writer, n);
 }
 
-uint8_t *lb_writer_extend(struct lb_writer *writer, size_t n)
+void lb_writer_start_block(struct lb_writer *writer, struct lb_node *node, size_t n)
+{
+    start_block(writer, node, n);
+}
+
+static inline uint8_t *extend(struct lb_writer *writer, size_t n)
 {
     struct lb_node *last = writer->last;
     uint8_t *end = last->data + last->len;
@@ -72,6 +77,11 @@ uint8_t *lb_writer_extend(struct lb_writer *writer, size_t n)
     writer->room -= (uint32_t)n;
     count_copied(writer, n);
     return end;
+}
+
+uint8_t *lb_writer_extend(struct lb_writer *writer, size_t n)
+{
+    return extend(writer, n);
 }
 
 size_t lb_writer_demand(const struct linkbuffer *lb)
@@ -100,12 +110,12 @@ int linkbuffer_reserve(struct linkbuffer *lb, size_t n, void **out)
     if (n == 0) {
         *out = NULL;
     } else if (n <= writer->room) {
-        *out = lb_writer_extend(writer, n);
+        *out = extend(writer, n);
     } else {
         struct lb_node *node = lb_block_node(block_size(writer, n));
         if (node == NULL)
             return -ENOMEM;
-        lb_writer_start_block(writer, node, n);
+        start_block(writer, node, n);
         *out = node->data;
     }
     return 0;
@@ -161,9 +171,9 @@ static int write_more(struct lb_writer *writer, const void *data, size_t n)
     if (node == NULL)
         return -ENOMEM;
     if (head > 0)
-        memcpy(lb_writer_extend(writer, head), data, head);
+        memcpy(extend(writer, head), data, head);
     memcpy(node->data, (const uint8_t *)data + head, n - head);
-    lb_writer_start_block(writer, node, n - head);
+    start_block(writer, node, n - head);
     return 0;
 }
 
@@ -175,7 +185,7 @@ int linkbuffer_write(struct linkbuffer *lb, const void *data, size_t n)
         return lb_hostile_write(lb, data, n);
     if (n == 0 || n > writer->room)
         return write_more(writer, data, n);
-    memcpy(lb_writer_extend(writer, n), data, n);
+    memcpy(extend(writer, n), data, n);
     return 0;
 }
 
@@ -185,7 +195,7 @@ int linkbuffer_write_byte(struct linkbuffer *lb, uint8_t byte)
     struct lb_writer *writer = &lb->writer;
     if (writer->room == 0)
         return write_more(writer, &byte, 1);
-    *lb_writer_extend(writer, 1) = byte;
+    *extend(writer, 1) = byte;
     return 0;
 }
 

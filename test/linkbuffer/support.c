@@ -1,9 +1,12 @@
-/* Linked with -Wl,--wrap=mcache_alloc: every allocation of the library passes through here. */
+/* Linked with -Wl,--wrap=...: every allocation and every transfer of the library passes here. */
 #include "support.h"
 
 #include <criterion/criterion.h>
+#include <errno.h>
 #include <mcache/mcache.h>
+#include <sys/socket.h>
 #include <sys/uio.h>
+#include <unistd.h>
 
 static size_t allocs;
 static size_t fail_at;
@@ -17,6 +20,44 @@ void *__wrap_mcache_alloc(size_t size)
     if (fail_at > 0 && --fail_at == 0)
         return NULL;
     return __real_mcache_alloc(size);
+}
+
+static int interrupts;
+
+void interrupt_calls(int n)
+{
+    interrupts = n;
+}
+
+static bool is_interrupted(void)
+{
+    if (interrupts == 0)
+        return false;
+    interrupts--;
+    errno = EINTR;
+    return true;
+}
+
+ssize_t __real_read(int fd, void *into, size_t n);
+ssize_t __wrap_read(int fd, void *into, size_t n);
+ssize_t __real_sendmsg(int fd, const struct msghdr *message, int flags);
+ssize_t __wrap_sendmsg(int fd, const struct msghdr *message, int flags);
+ssize_t __real_writev(int fd, const struct iovec *iov, int count);
+ssize_t __wrap_writev(int fd, const struct iovec *iov, int count);
+
+ssize_t __wrap_read(int fd, void *into, size_t n)
+{
+    return is_interrupted() ? -1 : __real_read(fd, into, n);
+}
+
+ssize_t __wrap_sendmsg(int fd, const struct msghdr *message, int flags)
+{
+    return is_interrupted() ? -1 : __real_sendmsg(fd, message, flags);
+}
+
+ssize_t __wrap_writev(int fd, const struct iovec *iov, int count)
+{
+    return is_interrupted() ? -1 : __real_writev(fd, iov, count);
 }
 
 size_t live_bytes(void)
@@ -74,6 +115,18 @@ void put_rest_of_block(struct linkbuffer *lb, size_t n, size_t position)
     cr_assert_eq(linkbuffer_adopt(lb, block, data, n), 0);
     linkbuffer_block_release(block);
     cr_assert_eq(linkbuffer_flush(lb), n);
+}
+
+void send_pattern(int fd, size_t n, size_t position)
+{
+    uint8_t bytes[4096];
+    while (n > 0) {
+        size_t step = n < sizeof bytes ? n : sizeof bytes;
+        pattern_fill(bytes, step, position);
+        cr_assert_eq(write(fd, bytes, step), (ssize_t)step);
+        position += step;
+        n -= step;
+    }
 }
 
 struct linkbuffer_stats figures(struct linkbuffer *lb)

@@ -84,6 +84,7 @@ Test(settle, neighbours_share_a_copy)
     enum {
         PIECES = 40
     };
+    SKIP_IF_HOSTILE();
     struct linkbuffer *lb = make_buffer();
     size_t before = live_bytes();
     for (size_t i = 0; i < PIECES; i++)
@@ -98,6 +99,7 @@ Test(settle, neighbours_share_a_copy)
 
 Test(settle, small_pieces_go_into_the_room_of_their_predecessor)
 {
+    SKIP_IF_HOSTILE();
     struct linkbuffer *lb = make_buffer();
     size_t before = live_bytes();
     put_pieces(lb, 10, 60, 0);
@@ -151,6 +153,7 @@ Test(settle, bytes_that_arrive_one_at_a_time_cost_three_times_their_number_at_mo
     enum {
         TOTAL = 20000
     };
+    SKIP_IF_HOSTILE();
     struct linkbuffer *lb = make_buffer();
     struct linkbuffer_block *hot = linkbuffer_block_create(TOTAL);
     uint8_t *data = linkbuffer_block_data(hot);

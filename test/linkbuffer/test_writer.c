@@ -143,6 +143,7 @@ Test(writer, commit_leaves_what_was_flushed_alone)
 
 Test(writer, lent_memory_is_shown_in_place_and_never_written)
 {
+    SKIP_IF_HOSTILE();
     struct linkbuffer *lb = make_buffer();
     uint8_t memory[100];
     int calls = 0;
@@ -290,6 +291,7 @@ Test(writer, release_of_lent_memory_waits_for_the_last_one_who_shows_it)
 
 Test(writer, adopted_range_is_shown_in_place_and_keeps_its_block)
 {
+    SKIP_IF_HOSTILE();
     struct linkbuffer *lb = make_buffer();
     size_t before = live_bytes();
     struct linkbuffer_block *block = linkbuffer_block_create(1000);
@@ -472,6 +474,7 @@ Test(writer, after_many_large_messages_a_small_one_costs_a_page_at_most)
 
 Test(writer, bytes_by_reference_do_not_size_the_blocks_of_copies)
 {
+    SKIP_IF_HOSTILE();
     static const uint8_t body[200 * 1024];
     struct linkbuffer *lb = make_buffer();
     struct linkbuffer *other = make_buffer();
@@ -507,6 +510,7 @@ Test(writer, what_commit_takes_back_does_not_size_later_blocks)
 
 Test(writer, flushes_of_one_size_take_one_block_each)
 {
+    SKIP_IF_HOSTILE();
     struct linkbuffer *lb = make_buffer();
     for (int i = 0; i < 10; i++) {
         size_t before = alloc_count();
@@ -524,6 +528,7 @@ Test(writer, blocks_of_one_flush_grow)
     enum {
         TOTAL = 1 << 20
     };
+    SKIP_IF_HOSTILE();
     struct linkbuffer *lb = make_buffer();
     size_t before = live_bytes();
     size_t allocs = alloc_count();
