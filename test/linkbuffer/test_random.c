@@ -7,6 +7,7 @@
 
 #include <criterion/criterion.h>
 #include <errno.h>
+#include <linkbuffer/io.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -189,6 +190,68 @@ static void do_write_ref(struct model *m, size_t n)
     }
 }
 
+static void do_write_direct(struct model *m, size_t n)
+{
+    uint8_t *memory = malloc(n + 1);
+    struct linkbuffer_ref ref = {memory, n, give_back, memory};
+    cr_assert_not_null(memory);
+    fill(memory, n);
+    size_t remain = random_below(m->written + 1 + m->written / 64);
+    int status = linkbuffer_write_direct(m->lb, remain, &ref);
+    uint8_t *at = m->bytes + m->unread + m->written - remain;
+    if (remain > m->written) {
+        cr_assert_eq(status, -EINVAL);
+        free(memory);
+    } else if (succeeded(status)) {
+        memmove(at + n, at, remain);
+        if (n > 0) /* else it is gone */
+            memcpy(at, memory, n);
+        m->written += n;
+        lent++;
+    } else {
+        free(memory);
+    }
+}
+
+static void do_write_integer(struct model *m, size_t n)
+{
+    uint8_t *bytes = m->bytes + m->unread + m->written;
+    fill(bytes, 8);
+    uint32_t big = 0;
+    for (size_t i = 0; i < 4; i++)
+        big = big << 8 | bytes[i];
+    uint64_t little = 0;
+    for (size_t i = 8; i > 0; i--)
+        little = little << 8 | bytes[i - 1];
+    if (n % 3 == 0) {
+        if (succeeded(linkbuffer_write_byte(m->lb, bytes[0])))
+            m->written += 1;
+    } else if (n % 3 == 1) {
+        if (succeeded(linkbuffer_write_u32_be(m->lb, big)))
+            m->written += 4;
+    } else if (succeeded(linkbuffer_write_u64_le(m->lb, little))) {
+        m->written += 8;
+    }
+}
+
+/* As a receiver does it; sometimes nothing comes. */
+static void do_input(struct model *m, size_t n)
+{
+    void *into;
+    size_t room;
+    size_t written = linkbuffer_reserved_len(m->lb);
+    if (!succeeded(linkbuffer_reserve_input(m->lb, n, &into, &room)))
+        return;
+    cr_assert(n == 0 ? room == 0 : room >= 1 && room <= n);
+    size_t came = random_below(2) == 0 ? random_below(room + 1) : room;
+    uint8_t *bytes = m->bytes + m->unread + m->written;
+    fill(bytes, came);
+    if (came > 0)
+        memcpy(into, bytes, came);
+    cr_assert_eq(linkbuffer_commit(m->lb, written + came), 0);
+    m->written += came;
+}
+
 static void do_adopt(struct model *m, size_t n)
 {
     if (hot != NULL && !linkbuffer_block_is_shared(hot))
@@ -284,6 +347,64 @@ static void do_read(struct model *m, size_t n)
     model_consume(m, expected);
 }
 
+static void do_need(struct model *m, size_t n)
+{
+    linkbuffer_need(m->lb, random_below(3) == 0 ? n : m->unread + n);
+}
+
+static void do_read_u16(struct model *m, size_t n)
+{
+    uint16_t value = 0;
+    (void)n;
+    if (m->unread < sizeof value) {
+        cr_assert_eq(linkbuffer_peek_u16_be(m->lb, &value), -EAGAIN);
+        return;
+    }
+    cr_assert_eq(linkbuffer_peek_u16_be(m->lb, &value), 0);
+    cr_assert_eq(value, m->bytes[0] * 256 + m->bytes[1]);
+    cr_assert_eq(linkbuffer_read_u16_be(m->lb, &value), 0);
+    model_consume(m, sizeof value);
+}
+
+static void do_read_u64(struct model *m, size_t n)
+{
+    uint64_t value = 0;
+    uint64_t expected = 0;
+    (void)n;
+    if (m->unread < sizeof value) {
+        cr_assert_eq(linkbuffer_read_u64_le(m->lb, &value), -EAGAIN);
+        return;
+    }
+    for (size_t i = sizeof value; i > 0; i--)
+        expected = expected << 8 | m->bytes[i - 1];
+    cr_assert_eq(linkbuffer_read_u64_le(m->lb, &value), 0);
+    cr_assert_eq(value, expected);
+    model_consume(m, sizeof value);
+}
+
+static ssize_t give(void *arg, void *into, size_t n)
+{
+    struct model *m = arg;
+    n = 1 + random_below(n < 3000 ? n : 3000);
+    uint8_t *bytes = m->bytes + m->unread + m->written;
+    fill(bytes, n);
+    memcpy(into, bytes, n);
+    m->unread += m->written + n;
+    m->written = 0;
+    return (ssize_t)n;
+}
+
+static void do_pull(struct model *m, size_t n)
+{
+    if (m->unread + m->written + n + 70000 > LIMIT)
+        return;
+    ssize_t len = linkbuffer_pull(m->lb, n, give, m);
+    if (len == -ENOMEM)
+        cr_assert(alloc_failed());
+    else
+        cr_assert_eq(len, (ssize_t)m->unread);
+}
+
 static void do_until(struct model *m, size_t n)
 {
     /* Few different delimiters, so that a search is resumed now and then. */
@@ -355,18 +476,20 @@ static void do_drain(struct model *m, size_t n)
     do_release(m, 0);
     cr_assert_eq(linkbuffer_commit(m->lb, 0), 0);
     m->written = 0;
+    linkbuffer_need(m->lb, 0);
+    cr_assert_eq(linkbuffer_flush(m->lb), 0);
     struct linkbuffer_stats stats = figures(m->lb);
     cr_assert_eq(stats.blocks, 0);
 }
 
 static void step(void)
 {
-    static void (*const writes[])(struct model *, size_t) = {do_write, do_reserve, do_write_ref,
-                                                             do_adopt, do_adopt,   do_flush,
-                                                             do_flush, do_commit,  do_append};
+    static void (*const writes[])(struct model *, size_t) = {
+        do_write,  do_reserve, do_write_ref,     do_adopt, do_adopt, do_flush,       do_flush,
+        do_commit, do_append,  do_write_integer, do_input, do_input, do_write_direct};
     static void (*const reads[])(struct model *, size_t) = {
-        do_next,  do_next,  do_peek,    do_peek,    do_skip,  do_read,
-        do_until, do_slice, do_release, do_release, do_settle};
+        do_next,    do_next,    do_peek,   do_peek, do_skip,     do_read,     do_until, do_slice,
+        do_release, do_release, do_settle, do_need, do_read_u16, do_read_u64, do_pull};
     struct model *m = &models[random_below(BUFFERS)];
     if (m->lb == NULL)
         m = &models[random_below(2)];
