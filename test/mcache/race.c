@@ -78,17 +78,38 @@ static size_t random_size(uint32_t *seed)
     return sizeof(struct message) + (bits >> 5) % ((size_t)32 << (bits % 8 == 0 ? 13 : bits % 8));
 }
 
+/* In one of the ways there are. */
+static void *make_block(size_t size, uint32_t seed)
+{
+    void *block;
+
+    switch (seed >> 16 & 7) {
+    case 0:
+        block = mcache_calloc(1, size);
+        break;
+    case 1:
+        block = mcache_aligned_alloc(4096, size);
+        break;
+    case 2:
+        block = mcache_realloc(mcache_alloc(size / 8), size);
+        break;
+    default:
+        block = mcache_alloc(size);
+    }
+    if (block == NULL) {
+        fail("no memory");
+    }
+    return block;
+}
+
 static void *produce(void *arg)
 {
     struct channel *channel = arg;
 
     while (!atomic_load_explicit(&stop, memory_order_relaxed)) {
         size_t size = random_size(&channel->seed);
-        struct message *message = mcache_alloc(size);
+        struct message *message = make_block(size, channel->seed);
 
-        if (message == NULL) {
-            fail("no memory");
-        }
         message->size = size;
         message->fill = (unsigned char)channel->seed;
         memset(message + 1, message->fill, size - sizeof(*message));
@@ -148,9 +169,30 @@ static void *disturb(void *arg)
     return NULL;
 }
 
+/* Free memory comes and goes by age and by the limit. */
+static void *decay(void *arg)
+{
+    unsigned round = 0;
+
+    (void)arg;
+    while (!atomic_load_explicit(&stop, memory_order_relaxed)) {
+        struct mcache_options options = {.retain_limit = round % 3 == 0 ? 1 << 20 : 0,
+                                         .decay_ms = 1 + round % 5};
+        void *block = mcache_alloc(MCACHE_CLASS_MAX);
+
+        if (round++ % 100 == 0) {
+            mcache_configure(&options);
+        }
+        mcache_free(block);
+        mcache_flush();
+        (void)mcache_tick();
+    }
+    return NULL;
+}
+
 int main(void)
 {
-    pthread_t threads[2 * PAIRS + 1];
+    pthread_t threads[2 * PAIRS + 3];
     struct timespec length = {SECONDS, 0};
     struct mcache_stats stats;
 
@@ -162,6 +204,8 @@ int main(void)
         pthread_create(&threads[2 * i + 1], NULL, consume, &channels[i]);
     }
     pthread_create(&threads[(size_t)2 * PAIRS], NULL, disturb, NULL);
+    pthread_create(&threads[(size_t)2 * PAIRS + 1], NULL, decay, NULL);
+    pthread_create(&threads[(size_t)2 * PAIRS + 2], NULL, decay, NULL);
     /* The length of the run, not a wait for anything. */
     nanosleep(&length, NULL);
     atomic_store_explicit(&stop, true, memory_order_relaxed);

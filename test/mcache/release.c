@@ -75,6 +75,25 @@ static void free_badly(size_t size)
     expect(bad_frees() == before + 4, "second frees are not told apart", size);
 }
 
+/* The block must be as it was: content, size, and free for the next one exactly once. */
+static void grow_badly(size_t size)
+{
+    uint64_t before = bad_frees();
+    char *block = mcache_alloc(size);
+    void *volatile inside = block + 1;
+    void *volatile freed = mcache_alloc(size);
+
+    mcache_free(freed);
+    block[0] = 1;
+    expect(mcache_realloc(inside, 2 * size) == NULL, "a pointer inside was moved", size);
+    expect(!mcache_expand(inside, size), "a pointer inside was expanded", size);
+    expect(mcache_realloc(freed, 2 * size) == NULL, "a freed block was moved", size);
+    expect(!mcache_expand(freed, size), "a freed block was expanded", size);
+    expect(bad_frees() == before + 4, "bad pointers are not told apart", size);
+    expect(block[0] == 1 && mcache_capacity(block) >= size, "the block was changed", size);
+    mcache_free(block);
+}
+
 static void free_foreign(void)
 {
     uint64_t before = bad_frees();
@@ -94,6 +113,7 @@ int main(void)
         size_t count = size <= 16384 ? COUNT : ((size_t)32 << 20) / size;
 
         free_badly(size);
+        grow_badly(size);
         check_distinct(size, count);
     }
     free_foreign();

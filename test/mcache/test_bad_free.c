@@ -104,6 +104,53 @@ static void free_far_inside_large(void)
     free_inside(16 * MCACHE_CLASS_MAX, 8 * MCACHE_CLASS_MAX);
 }
 
+static void free_header_of_aligned(void)
+{
+    char *block = mcache_aligned_alloc(65536, 2 * MCACHE_CLASS_MAX);
+
+    free_hidden(block - 65536 + 4096);
+}
+
+static void free_inside_aligned(void)
+{
+    char *block = mcache_aligned_alloc(MCACHE_ALIGNMENT_MAX, 2 * MCACHE_CLASS_MAX);
+
+    free_hidden(block + 4096);
+}
+
+static void free_aligned_twice(void)
+{
+    void *block = mcache_aligned_alloc(4096, 100);
+
+    mcache_free(block);
+    free_hidden(block);
+}
+
+static void free_after_realloc(void)
+{
+    void *volatile old = mcache_alloc(100);
+    void *block = mcache_realloc(old, 1000);
+
+    free_hidden(old);
+    mcache_free(block);
+}
+
+static void realloc_freed(void)
+{
+    void *volatile block = mcache_alloc(100);
+
+    mcache_free(block);
+    mcache_free(mcache_realloc(block, 1000));
+}
+
+static void expand_freed(void)
+{
+    void *volatile block = mcache_alloc(100);
+
+    mcache_free(block);
+    (void)!mcache_expand(block, 120);
+}
+
 static void free_stack(void)
 {
     char array[64];
@@ -145,6 +192,14 @@ Test(bad_free, second_free_aborts)
     expect_abort(free_largest_class_twice, "already free");
     expect_abort(free_large_twice, "given back to the system");
     expect_abort(free_twice_after_a_flush, "already free");
+    expect_abort(free_aligned_twice, "already free");
+    expect_abort(free_after_realloc, "already free");
+}
+
+Test(bad_free, block_that_is_freed_does_not_grow)
+{
+    expect_abort(realloc_freed, "already free");
+    expect_abort(expand_freed, "already free");
 }
 
 Test(bad_free, pointer_inside_a_block_aborts)
@@ -156,6 +211,8 @@ Test(bad_free, pointer_inside_a_block_aborts)
     expect_abort(free_inside_large, "not the start");
     expect_abort(free_far_inside_large, "not from mcache");
     expect_abort(free_header, "not the start");
+    expect_abort(free_header_of_aligned, "not the start");
+    expect_abort(free_inside_aligned, "not the start");
 }
 
 Test(bad_free, foreign_pointer_aborts)

@@ -5,41 +5,15 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "load.h"
+
 enum {
     SEGMENT = 4 << 20
 };
 
 static size_t segment_bytes(void)
 {
-    struct mcache_stats stats;
-
-    mcache_stats_read(&stats);
-    return stats.segment_bytes;
-}
-
-/* Links blocks into a list, so that no array is needed. */
-static void *alloc_chain(size_t size, size_t count)
-{
-    void *chain = NULL;
-
-    for (size_t i = 0; i < count; i++) {
-        void **block = mcache_alloc(size);
-
-        cr_assert_not_null(block);
-        *block = chain;
-        chain = block;
-    }
-    return chain;
-}
-
-static void free_chain(void *chain)
-{
-    while (chain != NULL) {
-        void *next = *(void **)chain;
-
-        mcache_free(chain);
-        chain = next;
-    }
+    return stats_now().segment_bytes;
 }
 
 Test(shared_pool, trim_gives_every_segment_back_when_nothing_is_live)
