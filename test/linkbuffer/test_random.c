@@ -3,6 +3,7 @@
  * fails now and then. Everything shown is compared with the model until it is released. SEED in
  * the environment chooses another run.
  */
+#include "model.h"
 #include "support.h"
 
 #include <criterion/criterion.h>
@@ -11,31 +12,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/uio.h>
 
 enum {
     BUFFERS = 6,
-    HELD = 48,
-    LIMIT = 1 << 17,
     HOT = 64 * 1024 - 64
 };
 
-struct held {
-    const uint8_t *shown;
-    uint8_t *expected;
-    size_t n;
-};
-
-/* One buffer and what must be in it. The first two live for the whole run, the rest are slices. */
-struct model {
-    struct linkbuffer *lb;
-    size_t unread;
-    size_t written;           /* not flushed */
-    uint8_t bytes[2 * LIMIT]; /* unread, then written */
-    struct held held[HELD];
-    size_t held_count;
-};
-
+/* The first two live for the whole run, the rest are slices. */
 static struct model models[BUFFERS];
 static struct linkbuffer_block *hot;
 static size_t hot_used;
@@ -75,51 +58,6 @@ static void fill(uint8_t *into, size_t n)
     content += n;
 }
 
-static void hold(struct model *m, const void *shown, size_t n)
-{
-    if (n == 0 || m->held_count == HELD)
-        return;
-    struct held *held = &m->held[m->held_count++];
-    held->shown = shown;
-    held->n = n;
-    held->expected = malloc(n);
-    cr_assert_not_null(held->expected);
-    memcpy(held->expected, m->bytes, n);
-}
-
-static void check_held(struct model *m)
-{
-    for (size_t i = 0; i < m->held_count; i++)
-        cr_assert_eq(memcmp(m->held[i].shown, m->held[i].expected, m->held[i].n), 0);
-}
-
-static void drop_held(struct model *m)
-{
-    for (size_t i = 0; i < m->held_count; i++)
-        free(m->held[i].expected);
-    m->held_count = 0;
-}
-
-static void model_consume(struct model *m, size_t n)
-{
-    m->unread -= n;
-    memmove(m->bytes, m->bytes + n, m->unread + m->written);
-}
-
-static void check_content(struct model *m)
-{
-    static struct iovec iov[LIMIT];
-    int count = linkbuffer_iov(m->lb, iov, LIMIT);
-    size_t at = 0;
-    for (int i = 0; i < count; i++) {
-        cr_assert_gt(iov[i].iov_len, 0);
-        cr_assert_leq(at + iov[i].iov_len, m->unread);
-        cr_assert_eq(memcmp(iov[i].iov_base, m->bytes + at, iov[i].iov_len), 0);
-        at += iov[i].iov_len;
-    }
-    cr_assert_eq(at, m->unread);
-}
-
 static void check(struct model *m)
 {
     cr_assert_eq(linkbuffer_unread(m->lb), m->unread);
@@ -127,8 +65,8 @@ static void check(struct model *m)
     if (random_below(8) == 0)
         cr_assert_eq(linkbuffer_len(m->lb), m->unread);
     if (random_below(16) == 0)
-        check_content(m);
-    check_held(m);
+        model_check_content(m);
+    model_check_held(m);
 }
 
 /* A call that may fail for memory: 0 is success, and then the model has to follow. */
@@ -310,7 +248,7 @@ static void do_show(struct model *m, bool consume)
     } else if (succeeded(status)) {
         cr_assert(n > 0 || out == NULL);
         cr_assert(n == 0 || memcmp(out, m->bytes, n) == 0);
-        hold(m, out, n);
+        model_hold(m, out, n);
         if (consume)
             model_consume(m, n);
     }
@@ -418,15 +356,15 @@ static void do_until(struct model *m, size_t n)
     } else if (succeeded(status)) {
         cr_assert_eq(got, (size_t)(hit - m->bytes) + 1);
         cr_assert_eq(memcmp(out, m->bytes, got), 0);
-        hold(m, out, got);
+        model_hold(m, out, got);
         model_consume(m, got);
     }
 }
 
 static void destroy(struct model *m)
 {
-    check_held(m);
-    drop_held(m);
+    model_check_held(m);
+    model_drop_held(m);
     linkbuffer_destroy(m->lb);
     m->lb = NULL;
 }
@@ -459,13 +397,13 @@ static void do_release(struct model *m, size_t n)
 {
     (void)n;
     linkbuffer_release(m->lb);
-    drop_held(m);
+    model_drop_held(m);
 }
 
 static void do_settle(struct model *m, size_t n)
 {
     linkbuffer_settle(m->lb, n);
-    drop_held(m);
+    model_drop_held(m);
 }
 
 static void do_drain(struct model *m, size_t n)
@@ -517,7 +455,7 @@ static void run(uint64_t seed_of_run, size_t steps)
         step();
     for (size_t i = 0; i < BUFFERS; i++) {
         if (models[i].lb != NULL) {
-            check_content(&models[i]);
+            model_check_content(&models[i]);
             destroy(&models[i]);
         }
         models[i].unread = models[i].written = 0;
