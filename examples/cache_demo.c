@@ -88,7 +88,7 @@ static void show_alignment(void)
 static void show_growth(void)
 {
     char *text = need(mcache_alloc(70));
-    strcpy(text, "kept");
+    memcpy(text, "kept", sizeof "kept");
     printf("growth:    70 bytes to 128 in place: %s;", mcache_expand(text, 128) ? "yes" : "no");
     const void *before = text;
     text = need(mcache_realloc(text, 110));
