@@ -23,10 +23,22 @@ const struct mc_state_place mc_state_places[MCACHE_CLASS_COUNT] = {
 /* Guards the lists and the slices. Taken last: a class's lock may be held. */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 /* Segments with a free slice. The others are found through their blocks only. */
-static struct mc_segment *open_segments;
-/* Where the round of the decay goes on, and a call of mc_segments_shrink(); NULL: they are over. */
-static struct mc_segment *round_next;
-static struct mc_segment *shrink_next;
+static struct mc_link open_segments = {&open_segments, &open_segments};
+/*
+ * The same by the longest run that a span could take, so that none is looked at in vain. Those
+ * whose memory has gone back to the system stand last.
+ */
+#define ORDER_COUNT 5
+#define FIT_LIST(order)                            \
+    {                                              \
+        &fit_segments[order], &fit_segments[order] \
+    }
+static struct mc_link fit_segments[ORDER_COUNT] = {FIT_LIST(0), FIT_LIST(1), FIT_LIST(2),
+                                                   FIT_LIST(3), FIT_LIST(4)};
+/* Where a round of the decay and a call of mc_segments_shrink() go on; at the list: they are over.
+ */
+static struct mc_link *round_next = &open_segments;
+static struct mc_link *shrink_next = &open_segments;
 
 /* Relaxed: figures. Written with the lock held, read by anybody. */
 static _Atomic size_t segment_count;
@@ -46,40 +58,26 @@ struct mc_segment *mc_segment_map(size_t bytes)
     return segment;
 }
 
-static void open_list_add(struct mc_segment *segment)
+static void link_add_behind(struct mc_link *place, struct mc_link *link)
 {
-    segment->prev = NULL;
-    segment->next = open_segments;
-    if (open_segments != NULL) {
-        open_segments->prev = segment;
-    }
-    open_segments = segment;
+    link->prev = place;
+    link->next = place->next;
+    place->next->prev = link;
+    place->next = link;
 }
 
-static void open_list_remove(struct mc_segment *segment)
+static void link_remove(struct mc_link *link)
 {
-    if (round_next == segment) {
-        round_next = segment->next;
-    }
-    if (shrink_next == segment) {
-        shrink_next = segment->next;
-    }
-    if (segment->prev != NULL) {
-        segment->prev->next = segment->next;
-    } else {
-        open_segments = segment->next;
-    }
-    if (segment->next != NULL) {
-        segment->next->prev = segment->prev;
-    }
+    link->prev->next = link->next;
+    link->next->prev = link->prev;
 }
 
-/* Slices that a span of the class needs: a power of two up to 16. */
-static unsigned span_slices(unsigned cls)
+/* log2 of the slices that a span of the class needs. */
+static unsigned span_order(unsigned cls)
 {
-    size_t slices = mc_class_size(cls) >> MC_SLICE_SHIFT;
+    unsigned shift = mc_class_shift(cls);
 
-    return slices == 0 ? 1 : (unsigned)slices;
+    return shift > MC_SLICE_SHIFT ? shift - MC_SLICE_SHIFT : 0;
 }
 
 static uint64_t span_bits(size_t slice, unsigned slices)
@@ -87,16 +85,24 @@ static uint64_t span_bits(size_t slice, unsigned slices)
     return (((uint64_t)1 << slices) - 1) << slice;
 }
 
-/* Bits that start a free run of so many slices at a multiple of their number. */
-static uint64_t run_starts(uint64_t free_slices, unsigned slices)
+/* Bits that start a free run of 1 << order slices at a multiple of their number. */
+static uint64_t run_starts(uint64_t free_slices, unsigned order)
 {
+    static const uint64_t multiples[ORDER_COUNT] = {
+        UINT64_MAX, 0x5555555555555555, 0x1111111111111111, 0x0101010101010101, 0x0001000100010001,
+    };
     uint64_t starts = free_slices;
 
-    for (unsigned n = 1; n < slices; n *= 2) {
-        starts &= starts >> n;
+    for (unsigned i = 0; i < order; i++) {
+        starts &= starts >> (1U << i);
     }
-    /* Every slices-th bit: all bits divided by the bits of one run. */
-    return starts & (UINT64_MAX / (((uint64_t)1 << slices) - 1));
+    return starts & multiples[order];
+}
+
+/* How many slices; most often it is one, and counting the bits is a call on older processors. */
+static size_t slice_count(uint64_t slices)
+{
+    return (slices & (slices - 1)) == 0 ? slices != 0 : (size_t)__builtin_popcountll(slices);
 }
 
 /* With the lock held; so are all below that are not public. */
@@ -105,7 +111,7 @@ static void dirty_add(struct mc_segment *segment, uint64_t slices)
     size_t count = atomic_load_explicit(&dirty_count, memory_order_relaxed);
 
     segment->dirty_slices |= slices;
-    count += (size_t)__builtin_popcountll(slices);
+    count += slice_count(slices);
     atomic_store_explicit(&dirty_count, count, memory_order_relaxed);
 }
 
@@ -115,7 +121,7 @@ static void dirty_remove(struct mc_segment *segment, uint64_t slices)
 
     slices &= segment->dirty_slices;
     segment->dirty_slices &= ~slices;
-    count -= (size_t)__builtin_popcountll(slices);
+    count -= slice_count(slices);
     atomic_store_explicit(&dirty_count, count, memory_order_relaxed);
 }
 
@@ -126,25 +132,53 @@ static void segment_count_add(size_t change)
     atomic_store_explicit(&segment_count, count + change, memory_order_relaxed);
 }
 
-static struct mc_segment *open_segment_with(unsigned slices)
+/* The order of the longest run, which is close to what it was. */
+static unsigned longest_run_order(uint64_t free_slices, unsigned order)
 {
-    struct mc_segment *segment = open_segments;
+    while (order + 1 < ORDER_COUNT && run_starts(free_slices, order + 1) != 0) {
+        order++;
+    }
+    while (order > 0 && run_starts(free_slices, order) == 0) {
+        order--;
+    }
+    return order;
+}
 
-    while (segment != NULL && run_starts(segment->free_slices, slices) == 0) {
-        segment = segment->next;
+/*
+ * Brings the lists up to date with the free slices, of which there were some or none before. Into
+ * another list it goes as the first, or, where it is to be taken from late, as the last.
+ */
+static void segment_refile(struct mc_segment *segment, bool was_open, bool late)
+{
+    bool is_open = segment->free_slices != 0;
+    unsigned order = longest_run_order(segment->free_slices, segment->fit_order);
+    struct mc_link *fit = &fit_segments[order];
+
+    if (was_open && is_open && order == segment->fit_order) {
+        return;
     }
-    if (segment != NULL) {
-        return segment;
+    if (was_open) {
+        link_remove(&segment->fit);
     }
-    segment = mc_segment_map(MC_SEGMENT_SIZE);
-    if (segment != NULL) {
-        segment->free_slices = ALL_SLICES;
-        mc_poison((char *)segment + MC_HEADER_SLICES * MC_SLICE_SIZE,
-                  MC_SEGMENT_SIZE - MC_HEADER_SLICES * MC_SLICE_SIZE);
-        open_list_add(segment);
-        segment_count_add(1);
+    if (is_open) {
+        link_add_behind(late ? fit->prev : fit, &segment->fit);
+        segment->fit_order = order;
     }
-    return segment;
+    if (is_open && !was_open) {
+        link_add_behind(&open_segments, &segment->open);
+    } else if (was_open && !is_open) {
+        round_next = round_next == &segment->open ? segment->open.next : round_next;
+        shrink_next = shrink_next == &segment->open ? segment->open.next : shrink_next;
+        link_remove(&segment->open);
+    }
+}
+
+static void slices_give(struct mc_segment *segment, uint64_t slices, bool late)
+{
+    bool was_open = segment->free_slices != 0;
+
+    segment->free_slices |= slices;
+    segment_refile(segment, was_open, late);
 }
 
 /* Takes free slices out of everybody's reach. */
@@ -152,43 +186,52 @@ static void slices_take(struct mc_segment *segment, uint64_t slices)
 {
     segment->free_slices &= ~slices;
     segment->idle_slices &= ~slices;
-    if (segment->free_slices == 0) {
-        open_list_remove(segment);
-    }
+    segment_refile(segment, true, false);
 }
 
-static void slices_give(struct mc_segment *segment, uint64_t slices)
+static struct mc_segment *open_segment_with(unsigned span_order)
 {
-    if (segment->free_slices == 0) {
-        open_list_add(segment);
+    struct mc_segment *segment;
+
+    for (unsigned order = span_order; order < ORDER_COUNT; order++) {
+        if (fit_segments[order].next != &fit_segments[order]) {
+            return mc_segment_of(fit_segments[order].next);
+        }
     }
-    segment->free_slices |= slices;
+    segment = mc_segment_map(MC_SEGMENT_SIZE);
+    if (segment != NULL) {
+        mc_poison((char *)segment + MC_HEADER_SLICES * MC_SLICE_SIZE,
+                  MC_SEGMENT_SIZE - MC_HEADER_SLICES * MC_SLICE_SIZE);
+        slices_give(segment, ALL_SLICES, false);
+        segment_count_add(1);
+    }
+    return segment;
 }
 
-/* Where a span of so many slices is to begin: in memory that is there already, if it can. */
-static size_t first_slice(const struct mc_segment *segment, unsigned slices)
+/* Where a span is to begin: in memory that is there already, if it can. */
+static size_t first_slice(const struct mc_segment *segment, unsigned order)
 {
-    uint64_t starts = run_starts(segment->dirty_slices, slices);
+    uint64_t starts = run_starts(segment->dirty_slices, order);
 
     if (starts == 0) {
-        starts = run_starts(segment->free_slices, slices);
+        starts = run_starts(segment->free_slices, order);
     }
     return (size_t)__builtin_ctzll(starts);
 }
 
 struct mc_span *mc_span_take(unsigned cls)
 {
-    unsigned slices = span_slices(cls);
+    unsigned order = span_order(cls);
     struct mc_segment *segment;
     struct mc_span *span = NULL;
 
     pthread_mutex_lock(&lock);
-    segment = open_segment_with(slices);
+    segment = open_segment_with(order);
     if (segment != NULL) {
-        size_t first = first_slice(segment, slices);
+        size_t first = first_slice(segment, order);
 
-        dirty_remove(segment, span_bits(first, slices));
-        slices_take(segment, span_bits(first, slices));
+        dirty_remove(segment, span_bits(first, 1U << order));
+        slices_take(segment, span_bits(first, 1U << order));
         /* Only the first slice: a pointer into the others is never the start of a block. */
         atomic_store_explicit(&segment->slice_class[first], (uint8_t)cls, memory_order_relaxed);
         span = &segment->spans[first];
@@ -204,12 +247,12 @@ void mc_span_give(struct mc_span *span, unsigned cls)
 {
     struct mc_segment *segment = mc_segment_of(span);
     size_t first = (size_t)(span - segment->spans);
-    uint64_t slices = span_bits(first, span_slices(cls));
+    uint64_t slices = span_bits(first, 1U << span_order(cls));
 
     assert(span->out_count == 0);
     pthread_mutex_lock(&lock);
     atomic_store_explicit(&segment->slice_class[first], MC_SLICE_NONE, memory_order_relaxed);
-    slices_give(segment, slices);
+    slices_give(segment, slices, false);
     dirty_add(segment, slices);
     pthread_mutex_unlock(&lock);
 }
@@ -240,7 +283,7 @@ static void discard(struct mc_segment *segment, uint64_t slices)
  */
 static size_t slices_return(struct mc_segment *segment, uint64_t slices)
 {
-    size_t bytes = (size_t)__builtin_popcountll(slices & segment->dirty_slices) << MC_SLICE_SHIFT;
+    size_t bytes = slice_count(slices & segment->dirty_slices) << MC_SLICE_SHIFT;
     bool whole = slices == ALL_SLICES;
 
     dirty_remove(segment, slices);
@@ -259,7 +302,7 @@ static size_t slices_return(struct mc_segment *segment, uint64_t slices)
     if (whole) {
         segment_count_add(1);
     }
-    slices_give(segment, slices);
+    slices_give(segment, slices, true);
     segment->idle_slices |= slices;
     count_returned(bytes);
     return bytes;
@@ -274,7 +317,7 @@ static uint64_t worth_returning(const struct mc_segment *segment, uint64_t slice
 void mc_segments_round(void)
 {
     pthread_mutex_lock(&lock);
-    round_next = open_segments;
+    round_next = open_segments.next;
     pthread_mutex_unlock(&lock);
 }
 
@@ -284,17 +327,17 @@ bool mc_segments_decay(size_t bytes)
     bool over;
 
     pthread_mutex_lock(&lock);
-    while (round_next != NULL && returned < bytes) {
-        struct mc_segment *segment = round_next;
+    while (round_next != &open_segments && returned < bytes) {
+        struct mc_segment *segment = mc_segment_of(round_next);
         uint64_t old = worth_returning(segment, segment->free_slices & segment->idle_slices);
 
-        round_next = segment->next;
+        round_next = segment->open.next;
         segment->idle_slices = segment->free_slices;
         if (old != 0) {
             returned += slices_return(segment, old);
         }
     }
-    over = round_next == NULL;
+    over = round_next == &open_segments;
     pthread_mutex_unlock(&lock);
     return over;
 }
@@ -302,12 +345,12 @@ bool mc_segments_decay(size_t bytes)
 void mc_segments_shrink(size_t bytes)
 {
     pthread_mutex_lock(&lock);
-    shrink_next = open_segments;
-    while (shrink_next != NULL && (bytes == 0 || mc_segments_dirty() > bytes)) {
-        struct mc_segment *segment = shrink_next;
+    shrink_next = open_segments.next;
+    while (shrink_next != &open_segments && (bytes == 0 || mc_segments_dirty() > bytes)) {
+        struct mc_segment *segment = mc_segment_of(shrink_next);
         uint64_t slices = worth_returning(segment, segment->free_slices);
 
-        shrink_next = segment->next;
+        shrink_next = segment->open.next;
         if (slices != 0) {
             (void)slices_return(segment, slices);
         }

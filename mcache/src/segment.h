@@ -48,6 +48,12 @@ struct mc_span {
     uint32_t out_count;   /* blocks outside: in caches, in batches, with callers */
 };
 
+/* A place in a list of segments. It lies in the segment, so masking its address finds that. */
+struct mc_link {
+    struct mc_link *next;
+    struct mc_link *prev;
+};
+
 struct mc_segment {
     /*
      * Relaxed. Written before the first block of the span is handed out and after the last is back;
@@ -58,9 +64,10 @@ struct mc_segment {
     /* Of a block above the largest class: bytes in all, and where its payload begins. */
     size_t mapped_bytes;
     size_t payload_offset;
-    /* Guarded by the lock of the segments. */
-    struct mc_segment *next;
-    struct mc_segment *prev;
+    /* Guarded by the lock of the segments, as what follows. */
+    struct mc_link open;   /* among all segments with a free slice */
+    struct mc_link fit;    /* among those with a free run of as many slices */
+    unsigned fit_order;    /* log2 of that run, of those that a span may take */
     uint64_t free_slices;  /* a bit per slice, here and below */
     uint64_t dirty_slices; /* of those, the ones that hold memory of the system */
     uint64_t idle_slices;  /* of those, the ones free since the last round of the decay */

@@ -178,25 +178,36 @@ static void *batch_pop(struct class_pool *pool)
     return batch;
 }
 
-/* Takes from the spans there are, from a new one only to get any block at all. */
-static unsigned pop_some(struct class_pool *pool, unsigned cls, void **list)
+/* Makes sure that there is a span with a block in; false when the system has no memory. */
+static bool span_ready(struct class_pool *pool, unsigned cls)
 {
-    unsigned want = mc_class_batch(cls);
-    unsigned count = 0;
-    void *last = NULL;
+    struct mc_span *span = pool->spans == NULL ? mc_span_take(cls) : NULL;
 
-    if (pool->spans == NULL) {
-        struct mc_span *span = mc_span_take(cls);
-
-        if (span == NULL) {
-            return 0;
-        }
+    if (span != NULL) {
         span_list_add(pool, span);
         pool->whole_count++;
     }
-    for (; count < want && pool->spans != NULL; count++) {
-        void *block = span_pop(pool, pool->spans, cls);
+    return pool->spans != NULL;
+}
 
+/*
+ * Takes from the spans there are; from new ones only to get any block at all, and, where a span
+ * holds less than a batch, to get them all with the lock taken once.
+ */
+static unsigned pop_some(struct class_pool *pool, unsigned cls, void **list)
+{
+    unsigned want = mc_class_batch(cls);
+    bool fill = mc_span_capacity(cls) < want;
+    unsigned count = 0;
+    void *last = NULL;
+
+    while (count < want && (pool->spans != NULL || count == 0 || fill)) {
+        void *block;
+
+        if (!span_ready(pool, cls)) {
+            break;
+        }
+        block = span_pop(pool, pool->spans, cls);
         /* Rising addresses, which the processor fetches ahead. */
         if (last == NULL) {
             *list = block;
@@ -204,8 +215,11 @@ static unsigned pop_some(struct class_pool *pool, unsigned cls, void **list)
             mc_set_next_block(last, block);
         }
         last = block;
+        count++;
     }
-    mc_set_next_block(last, NULL);
+    if (last != NULL) {
+        mc_set_next_block(last, NULL);
+    }
     return count;
 }
 

@@ -35,13 +35,16 @@ static inline unsigned mc_class_of(size_t size)
 }
 
 /*
- * Blocks that threads exchange with the shared pool at once: as many as 128 KiB hold, at least one.
- * A cache keeps up to two batches of a class; 256 blocks spread the cost of the pool's lock, and of
- * its line going from processor to processor, to well under a nanosecond each.
+ * Blocks that threads exchange with the shared pool at once: as many as 128 KiB hold. A cache keeps
+ * up to two batches of a class; 256 blocks spread the cost of the pool's lock, and of its line
+ * going from processor to processor, to well under a nanosecond each. Of blocks of 64 KiB and 128
+ * KiB it is as many as 256 KiB hold, because single ones would cost a lock each; of larger ones it
+ * is one.
  */
 static inline unsigned mc_class_batch(unsigned cls)
 {
-    size_t fit = ((size_t)128 << 10) >> mc_class_shift(cls);
+    size_t bytes = mc_class_shift(cls) < 16 ? (size_t)128 << 10 : (size_t)256 << 10;
+    size_t fit = bytes >> mc_class_shift(cls);
 
     return fit > 256 ? 256 : fit == 0 ? 1 : (unsigned)fit;
 }

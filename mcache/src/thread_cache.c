@@ -10,7 +10,7 @@
 
 /* Caches are mapped so many bytes at a time and never unmapped. */
 #define CHUNK_BYTES ((size_t)64 << 10)
-/* Bound of the spare batches of a cache. With all current lists full it holds 3.8 MiB. */
+/* Bound of the spare batches of a cache. With all current lists full it holds 4.3 MiB. */
 #define SPARE_MAX_BYTES ((size_t)1 << 20)
 /* Allocations of a class between two looks at the clock; fewer while memory is being given back. */
 #define TICK_ALLOCS      64

@@ -38,6 +38,6 @@ Test(size_class, batches_are_bounded_in_blocks_and_bytes)
         size_t count = mc_class_batch(cls);
 
         cr_assert(count >= 1 && count <= 256);
-        cr_assert(count == 1 || count * mc_class_size(cls) <= (size_t)128 << 10);
+        cr_assert(count == 1 || count * mc_class_size(cls) <= (size_t)256 << 10);
     }
 }
