@@ -186,7 +186,7 @@ Test(direct, a_slice_of_split_memory_outlives_the_buffer)
     cr_assert_eq(live_bytes(), before);
 }
 
-Test(direct, many_inserts_near_the_end_take_constant_work_each)
+Test(direct, many_inserts_come_in_order)
 {
     enum {
         INSERTS = 20000

@@ -242,7 +242,7 @@ Test(input, a_demand_counts_from_where_it_was_stated)
 /* Whatever else is written at a held place comes in order, and the place stays usable or goes. */
 Test(input, other_writes_at_a_held_place_come_in_order)
 {
-    for (int kind = 0; kind < 9; kind++) {
+    for (int kind = 0; kind < 10; kind++) {
         size_t before = live_bytes();
         struct linkbuffer *lb = make_buffer();
         struct linkbuffer *from = make_buffer();
@@ -283,6 +283,12 @@ Test(input, other_writes_at_a_held_place_come_in_order)
             cr_assert_eq(linkbuffer_write_ref(lb, bytes, 20, NULL, NULL), 0);
             cr_assert_eq(linkbuffer_commit(lb, 10), 0);
             break;
+        case 8:
+            cr_assert_eq(linkbuffer_write(lb, bytes + 500, 20), 0);
+            cr_assert_eq(linkbuffer_write_direct(lb, 20, &ref), 0);
+            cr_assert_eq(linkbuffer_commit(lb, 0), 0);
+            n = 0;
+            break;
         default:
             cr_assert_eq(linkbuffer_write(lb, bytes + 500, 20), 0);
             cr_assert_eq(linkbuffer_commit(lb, 0), 0);
@@ -297,6 +303,35 @@ Test(input, other_writes_at_a_held_place_come_in_order)
         linkbuffer_block_release(block);
         cr_assert_eq(live_bytes(), before, "kind %d", kind);
     }
+}
+
+Test(input, the_last_block_of_a_large_message_is_as_large_as_what_it_lacks)
+{
+    SKIP_IF_HOSTILE();
+    struct linkbuffer *lb = make_buffer();
+    put(lb, 256 * KIB, 0);
+    linkbuffer_need(lb, 256 * KIB + 10);
+    size_t before = live_bytes();
+    receive_all(lb, 5, 256 * KIB);
+    cr_assert_lt(live_bytes() - before, 8 * KIB);
+    linkbuffer_destroy(lb);
+}
+
+Test(input, settle_moves_what_nobody_can_continue_under_a_demand)
+{
+    SKIP_IF_HOSTILE();
+    struct linkbuffer *lb = make_buffer();
+    size_t before = live_bytes();
+    void *into;
+    cr_assert_eq(linkbuffer_reserve(lb, 4000, &into), 0);
+    pattern_fill(into, 10, 0);
+    cr_assert_eq(linkbuffer_commit(lb, 10), 0);
+    cr_assert_eq(linkbuffer_flush(lb), 10);
+    linkbuffer_need(lb, MIB);
+    linkbuffer_settle(lb, 1024);
+    cr_assert_leq(live_bytes() - before, 128);
+    cr_assert(holds_unread(lb, 10, 0));
+    linkbuffer_destroy(lb);
 }
 
 Test(input, settle_leaves_what_a_demand_waits_to_be_continued)
