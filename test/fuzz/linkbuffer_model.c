@@ -83,7 +83,7 @@ uint8_t *model_place(struct model *m, size_t n)
 FUZZ_UNTRACED void fill_new(uint8_t *into, size_t n)
 {
     for (size_t i = 0; i < n; i++)
-        into[i] = fuzz_content(content, i);
+        into[i] = (content + i) % 61 == 0 ? DELIMITER : fuzz_content(content, i);
     content += n;
 }
 

@@ -14,7 +14,8 @@ enum {
     HELD = 24,
     RESERVED = 8,
     LIMIT = 1 << 17, /* bytes in a buffer */
-    SPACE = 3 * LIMIT
+    SPACE = 3 * LIMIT,
+    DELIMITER = 128 /* in new content now and then */
 };
 
 /* Memory that a buffer has shown; it must not change until release. */

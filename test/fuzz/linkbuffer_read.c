@@ -83,7 +83,7 @@ static void do_read_byte(struct fuzz_input *in, struct model *m)
     }
 }
 
-/* A byte that is there, or one of a few that are there seldom, so that searches are resumed. */
+/* A byte that is there, or one that is there now and then, so that searches are resumed. */
 static void do_until(struct fuzz_input *in, struct model *m)
 {
     uint8_t choice = fuzz_byte(in);
@@ -94,7 +94,7 @@ static void do_until(struct fuzz_input *in, struct model *m)
     if (choice >= 128 && m->unread > 0)
         delimiter = model_unread(m)[m->unread * (choice - 128U) / 128];
     else if (choice >= 32)
-        delimiter = (uint8_t)(128 + choice % 2);
+        delimiter = DELIMITER;
     const uint8_t *hit = memchr(model_unread(m), delimiter, m->unread);
     int status = linkbuffer_until(m->lb, delimiter, &out, &got);
     if (hit == NULL) {
