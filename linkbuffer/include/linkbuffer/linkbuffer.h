@@ -160,7 +160,7 @@ LINKBUFFER_API void linkbuffer_release(struct linkbuffer *lb);
  *
  * Thread: reader.
  * Memory: lends the bytes until release once they are consumed, or moved by next, peek or until
- *         across windows; settle and append end the loan at once.
+ *         across windows; settle, append and slice end the loan at once.
  */
 LINKBUFFER_API LINKBUFFER_MUST_CHECK int linkbuffer_iov(struct linkbuffer *lb, struct iovec *iov,
                                                         int max);
