@@ -46,6 +46,7 @@ static void do_step(struct fuzz_input *in)
         model_check_held(m);
 }
 
+/* NOLINTNEXTLINE(readability-identifier-naming): libFuzzer's */
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

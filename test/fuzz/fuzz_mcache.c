@@ -36,7 +36,7 @@ static uint64_t clock_ms = 1000000;
 static bool refuses_mmap;
 static bool has_refused;
 
-/* NOLINTBEGIN(bugprone-reserved-identifier): names that the linker gives. */
+/* NOLINTBEGIN(readability-identifier-naming): names that the linker gives. */
 int __real_clock_gettime(clockid_t clock, struct timespec *now);
 int __wrap_clock_gettime(clockid_t clock, struct timespec *now);
 void *__real_mmap(void *where, size_t bytes, int access, int flags, int fd, off_t offset);
@@ -60,7 +60,7 @@ void *__wrap_mmap(void *where, size_t bytes, int access, int flags, int fd, off_
     errno = ENOMEM;
     return MAP_FAILED;
 }
-/* NOLINTEND(bugprone-reserved-identifier) */
+/* NOLINTEND(readability-identifier-naming) */
 
 /* The positions of a block that are filled: 0, then next() of each. */
 FUZZ_UNTRACED static size_t next(const struct slot *slot, size_t i)
@@ -442,6 +442,7 @@ static void do_step(struct fuzz_input *in)
         run_step(&step);
 }
 
+/* NOLINTNEXTLINE(readability-identifier-naming): libFuzzer's */
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -22,13 +22,15 @@ size_t fuzz_u16(struct fuzz_input *in);
 /* Counts one operation; the sum is printed when the process exits. */
 void fuzz_count(void);
 
-/* Ends the process where the debugger and libFuzzer see it. */
-#define FUZZ_CHECK(condition)                          \
-    do {                                               \
-        if (!(condition))                              \
-            fuzz_fail(__FILE__, __LINE__, #condition); \
-    } while (0)
 _Noreturn void fuzz_fail(const char *file, int line, const char *condition);
+
+/* Ends the process where the debugger and libFuzzer see it. */
+#define FUZZ_CHECK(condition) fuzz_check((condition), __FILE__, __LINE__, #condition)
+static inline void fuzz_check(bool holds, const char *file, int line, const char *condition)
+{
+    if (!holds)
+        fuzz_fail(file, line, condition);
+}
 
 /* For loops over content: what they compare is no news to the fuzzer, and costs it dearly. */
 #define FUZZ_UNTRACED __attribute__((no_sanitize("coverage")))

@@ -12,7 +12,7 @@ static unsigned fail_at; /* counts down to the allocation that fails; 0: none */
 static bool has_failed;
 static uint64_t content;
 
-/* NOLINTBEGIN(bugprone-reserved-identifier): names that the linker gives. */
+/* NOLINTBEGIN(readability-identifier-naming): names that the linker gives. */
 void *__real_mcache_alloc(size_t size);
 void *__wrap_mcache_alloc(size_t size);
 
@@ -24,7 +24,7 @@ void *__wrap_mcache_alloc(size_t size)
     errno = ENOMEM;
     return NULL;
 }
-/* NOLINTEND(bugprone-reserved-identifier) */
+/* NOLINTEND(readability-identifier-naming) */
 
 void alloc_fail(unsigned nth)
 {

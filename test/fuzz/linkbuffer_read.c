@@ -118,38 +118,40 @@ static uint64_t integer_of(const uint8_t *bytes, size_t n, bool is_big_endian)
     return value;
 }
 
-#define CASE_INTEGER(number, type, suffix)                        \
-    case number: {                                                \
-        type got = 0;                                             \
-        status = consume ? linkbuffer_read_##suffix(m->lb, &got)  \
-                         : linkbuffer_peek_##suffix(m->lb, &got); \
-        value = got;                                              \
-        break;                                                    \
+#define READ_INTEGER(type, suffix)                                                             \
+    static int read_##suffix(struct linkbuffer *lb, bool consume, uint64_t *out)               \
+    {                                                                                          \
+        type got = 0;                                                                          \
+        int status =                                                                           \
+            consume ? linkbuffer_read_##suffix(lb, &got) : linkbuffer_peek_##suffix(lb, &got); \
+        *out = got;                                                                            \
+        return status;                                                                         \
     }
+READ_INTEGER(uint16_t, u16_be)
+READ_INTEGER(uint16_t, u16_le)
+READ_INTEGER(uint32_t, u32_be)
+READ_INTEGER(uint32_t, u32_le)
+READ_INTEGER(uint64_t, u64_be)
+READ_INTEGER(uint64_t, u64_le)
 
 static void do_read_integer(struct fuzz_input *in, struct model *m)
 {
+    static int (*const readers[])(struct linkbuffer *, bool, uint64_t *) = {
+        read_u16_be, read_u16_le, read_u32_be, read_u32_le, read_u64_be, read_u64_le};
     uint8_t choice = fuzz_byte(in);
     bool consume = choice >= 128;
     unsigned kind = choice % 6;
     size_t n = (size_t)2 << kind / 2;
     size_t copied = bytes_copied(m);
     uint64_t value = 0;
-    int status = 1;
+    int status = readers[kind](m->lb, consume, &value);
 
-    switch (kind) {
-        CASE_INTEGER(0, uint16_t, u16_be)
-        CASE_INTEGER(1, uint16_t, u16_le)
-        CASE_INTEGER(2, uint32_t, u32_be)
-        CASE_INTEGER(3, uint32_t, u32_le)
-        CASE_INTEGER(4, uint64_t, u64_be)
-        CASE_INTEGER(5, uint64_t, u64_le)
-    }
     FUZZ_CHECK(status == (n > m->unread ? -EAGAIN : 0));
     FUZZ_CHECK(bytes_copied(m) == copied);
-    if (status == 0)
-        FUZZ_CHECK(value == integer_of(model_unread(m), n, kind % 2 == 0));
-    if (status == 0 && consume)
+    if (status != 0)
+        return;
+    FUZZ_CHECK(value == integer_of(model_unread(m), n, kind % 2 == 0));
+    if (consume)
         model_consume(m, n);
 }
 

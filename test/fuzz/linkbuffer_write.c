@@ -212,7 +212,7 @@ static void do_adopt_own(struct fuzz_input *in, struct model *m)
 {
     size_t n = choose_size(in);
     size_t before = fuzz_byte(in);
-    size_t behind = fuzz_byte(in) * 16;
+    size_t behind = (size_t)fuzz_byte(in) * 16;
     uint8_t *bytes = model_new_content(m, n);
 
     if (bytes == NULL)
