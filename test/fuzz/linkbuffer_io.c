@@ -55,8 +55,8 @@ static void do_receive(struct fuzz_input *in, struct model *m)
     }
     FUZZ_CHECK(n <= max && (n == 0) == (max == 0) && (n == 0) == (into == NULL));
     FUZZ_CHECK(linkbuffer_reserved_len(m->lb) == m->written + n);
-    /* A demand is no promise: what has come bounds what is taken. */
-    FUZZ_CHECK(n <= 2 * (m->unread + m->written) + 65536);
+    /* A demand is no promise: what has come bounds what is taken, in blocks of up to twice that. */
+    FUZZ_CHECK(n <= 2 * m->peak + 65536);
     size_t came = share < 128 ? n * share / 127 : share % 32;
     uint8_t *bytes = came > n ? NULL : model_new_content(m, came);
     if (bytes == NULL)

@@ -152,6 +152,8 @@ void model_check(struct model *m)
 {
     FUZZ_CHECK(linkbuffer_unread(m->lb) == m->unread);
     FUZZ_CHECK(linkbuffer_reserved_len(m->lb) == m->written);
+    if (m->peak < m->unread + m->written)
+        m->peak = m->unread + m->written;
 }
 
 void model_check_content(struct model *m)

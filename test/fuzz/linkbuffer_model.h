@@ -39,6 +39,7 @@ struct model {
     size_t start;          /* of the unread bytes; what is written follows them */
     size_t unread;
     size_t written; /* not flushed */
+    size_t peak;    /* most bytes that were unread and written */
     size_t copied;  /* as the buffer's figures said last */
     struct held held[HELD];
     size_t held_count;
