@@ -8,77 +8,25 @@
 #include <errno.h>
 #include <string.h>
 
-static struct linkbuffer_block *block_alloc(size_t bytes)
-{
-    struct linkbuffer_block *block = mcache_alloc(bytes);
-    if (block != NULL)
-        atomic_init(&block->count, 1);
-    return block;
-}
-
-static struct lb_node *first_node(struct linkbuffer_block *block, uint8_t *data, size_t n)
-{
-    struct lb_node *node = &block->node;
-    node->next = NULL;
-    node->block = block;
-    node->data = data;
-    node->len = n;
-    return node;
-}
-
-/* The class that a request falls into, asked for as a whole: mcache hands out exactly that. */
-static size_t round_up(size_t bytes)
-{
-    if (LB_IS_HOSTILE || bytes > MCACHE_CLASS_MAX)
-        return bytes;
-    return (size_t)1 << (64 - __builtin_clzll(bytes - 1));
-}
-
-static inline struct linkbuffer_block *create(size_t capacity)
-{
-    if (capacity > SIZE_MAX - sizeof(struct linkbuffer_block)) {
-        errno = ENOMEM;
-        return NULL;
-    }
-    size_t bytes = round_up(sizeof(struct linkbuffer_block) + capacity);
-    struct linkbuffer_block *block = block_alloc(bytes);
-    if (block != NULL) {
-        block->kind = LB_BLOCK_OWN;
-        block->capacity = bytes - sizeof *block;
-    }
-    return block;
-}
-
 struct linkbuffer_block *linkbuffer_block_create(size_t capacity)
 {
-    return create(capacity);
-}
-
-struct lb_node *lb_block_node(size_t n)
-{
-    struct linkbuffer_block *block = create(n);
-    return block == NULL ? NULL : first_node(block, lb_block_data(block), 0);
+    return lb_block_create(capacity);
 }
 
 struct lb_node *lb_block_user_node(const void *data, size_t n, linkbuffer_release_fn *release,
                                    void *arg)
 {
-    struct linkbuffer_block *block = block_alloc(sizeof(struct lb_user_block));
-    if (block == NULL)
+    struct lb_user_block *user = mcache_alloc(sizeof *user);
+    if (user == NULL)
         return NULL;
-    struct lb_user_block *user = (struct lb_user_block *)block;
+    struct linkbuffer_block *block = &user->block;
+    atomic_init(&block->count, 1);
     block->kind = LB_BLOCK_USER;
     block->capacity = n;
     user->release = release;
     user->arg = arg;
     /* Nothing writes through a window of a user block. */
-    return first_node(block, (uint8_t *)(uintptr_t)data, n);
-}
-
-void linkbuffer_block_retain(struct linkbuffer_block *block)
-{
-    /* Whoever adds a count holds one, so nothing has to be ordered. */
-    atomic_fetch_add_explicit(&block->count, 1, memory_order_relaxed);
+    return lb_block_first_node(block, (uint8_t *)(uintptr_t)data, n);
 }
 
 static void block_free(struct linkbuffer_block *block)
@@ -98,6 +46,21 @@ static inline bool is_alone(const struct linkbuffer_block *block)
 {
     /* Pairs with the release of the decrement in drop(). */
     return atomic_load_explicit(&block->count, memory_order_acquire) == 1;
+}
+
+static inline void retain(struct linkbuffer_block *block)
+{
+    /* Whoever adds a count holds one, so nothing has to be ordered; and if it is the only one,
+     * nobody else can change it meanwhile. */
+    if (is_alone(block))
+        atomic_store_explicit(&block->count, 2, memory_order_relaxed);
+    else
+        atomic_fetch_add_explicit(&block->count, 1, memory_order_relaxed);
+}
+
+void linkbuffer_block_retain(struct linkbuffer_block *block)
+{
+    retain(block);
 }
 
 static inline void drop(struct linkbuffer_block *block)
@@ -137,7 +100,7 @@ struct lb_node *lb_node_create(struct linkbuffer_block *block, uint8_t *data, si
     struct lb_node *node = mcache_alloc(sizeof *node);
     if (node == NULL)
         return NULL;
-    linkbuffer_block_retain(block);
+    retain(block);
     node->next = NULL;
     node->block = block;
     node->data = data;

@@ -4,10 +4,13 @@
 #ifndef LB_BLOCK_H
 #define LB_BLOCK_H
 
+#include "hostile.h"
 #include "node.h"
 
 #include <linkbuffer/block.h>
+#include <mcache/mcache.h>
 
+#include <errno.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -50,8 +53,50 @@ static inline bool lb_block_is_underused(const struct linkbuffer_block *block, s
            block->capacity / 4 > n;
 }
 
+/* The class that a request falls into, asked for as a whole: mcache hands out exactly that. */
+static inline size_t lb_round_up(size_t bytes)
+{
+    if (LB_IS_HOSTILE || bytes > MCACHE_CLASS_MAX)
+        return bytes;
+    return (size_t)1 << (64 - __builtin_clzll(bytes - 1));
+}
+
+/* A block for so many bytes or more, with one count and no window; NULL with errno: no memory. */
+static inline struct linkbuffer_block *lb_block_create(size_t capacity)
+{
+    if (capacity > SIZE_MAX - sizeof(struct linkbuffer_block)) {
+        errno = ENOMEM;
+        return NULL;
+    }
+    size_t bytes = lb_round_up(sizeof(struct linkbuffer_block) + capacity);
+    struct linkbuffer_block *block = mcache_alloc(bytes);
+    if (block != NULL) {
+        atomic_init(&block->count, 1);
+        block->kind = LB_BLOCK_OWN;
+        block->capacity = bytes - sizeof *block;
+    }
+    return block;
+}
+
+/* The window that is part of the block, which shows in no other yet. */
+static inline struct lb_node *lb_block_first_node(struct linkbuffer_block *block, uint8_t *data,
+                                                  size_t n)
+{
+    struct lb_node *node = &block->node;
+    node->next = NULL;
+    node->block = block;
+    node->data = data;
+    node->len = n;
+    return node;
+}
+
 /* A block for n bytes or more, and an empty window at its start; NULL: no memory. */
-struct lb_node *lb_block_node(size_t n);
+static inline struct lb_node *lb_block_node(size_t n)
+{
+    struct linkbuffer_block *block = lb_block_create(n);
+    return block == NULL ? NULL : lb_block_first_node(block, lb_block_data(block), 0);
+}
+
 /* A window on the caller's memory; NULL: no memory, nothing taken. */
 struct lb_node *lb_block_user_node(const void *data, size_t n, linkbuffer_release_fn *release,
                                    void *arg);

@@ -34,7 +34,7 @@ static void insert(struct lb_writer *writer, struct lb_node *before, struct lb_n
         writer->last = node;
     writer->len += node->len;
     if (before == NULL)
-        writer->is_held = 0; /* the place is not the first any more */
+        writer->is_held = false; /* the place is not the first any more */
 }
 
 int linkbuffer_write_direct(struct linkbuffer *lb, size_t remain, const struct linkbuffer_ref *ref)

@@ -82,9 +82,9 @@ static void learn(struct lb_writer *writer)
 {
     size_t size = level_size(writer->input_level);
     if (writer->copied >= size && writer->input_level < LB_INPUT_LEVEL_MAX)
-        writer->input_level = (writer->input_level + 1U) & 7U;
+        writer->input_level++;
     else if (writer->copied < size / 4 && writer->input_level > 1)
-        writer->input_level = (writer->input_level - 1U) & 7U;
+        writer->input_level--;
 }
 
 struct lb_node *lb_input_flush(struct linkbuffer *lb)
@@ -107,5 +107,5 @@ void lb_input_unhold(struct linkbuffer *lb)
     writer->first = NULL;
     writer->last = NULL;
     writer->room = 0;
-    writer->is_held = 0;
+    writer->is_held = false;
 }

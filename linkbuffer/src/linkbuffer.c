@@ -15,6 +15,7 @@ int linkbuffer_create(struct linkbuffer **out)
     if (lb == NULL)
         return -ENOMEM;
     memset(lb, 0, sizeof *lb);
+    atomic_init(&lb->slot, NULL);
     atomic_init(&lb->mailbox, NULL);
     atomic_init(&lb->flushed, 0);
     atomic_init(&lb->consumed, 0);

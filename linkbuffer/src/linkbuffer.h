@@ -18,28 +18,31 @@ struct lb_chain {
     size_t len;
 };
 
+/* Of a position that is kept; it comes round after 36 PB. */
+#define LB_POSITION_MASK (((uint64_t)1 << 55) - 1)
+
 struct lb_reader {
     struct lb_node *first; /* readable; no window is empty */
     struct lb_node *last;
     size_t len;
     struct lb_node *done;    /* consumed, kept until release */
     struct lb_node *settled; /* the last one that linkbuffer_settle() has left; NULL: none */
-    size_t searched;         /* position, counted as consumed is: no searched_for before it */
     size_t bytes_copied;
-    uint8_t searched_for;
-    bool exposed; /* the caller may hold a pointer into the first node */
+    uint64_t searched : 55; /* position, counted as consumed is: no searched_for before it */
+    uint64_t searched_for : 8;
+    uint64_t exposed : 1; /* the caller may hold a pointer into the first node */
 };
 
 struct lb_writer {
     struct lb_node *first; /* written, not flushed; only a held place may be empty */
     struct lb_node *last;
     size_t len;
-    uint32_t room;            /* bytes behind the last window that this side may extend it by */
-    uint16_t copied;          /* of len, bytes in blocks allocated here, up to LB_BLOCK_AHEAD_MAX */
-    uint16_t chunk : 6;       /* LB_CHUNK_UNIT: to allocate for the first block of a flush */
-    uint16_t last_chunk : 6;  /* LB_CHUNK_UNIT: what the last flush copied, up to LB_CHUNK_MAX */
-    uint16_t input_level : 3; /* size of blocks to receive into: 4 KiB at 1, doubling; 0: unused */
-    uint16_t is_held : 1;     /* first lies behind flushed bytes, in a block kept for a demand */
+    uint16_t room;       /* bytes behind the last window that this side may extend it by */
+    uint16_t copied;     /* of len, bytes in blocks allocated here, up to LB_BLOCK_AHEAD_MAX */
+    uint8_t chunk;       /* LB_CHUNK_UNIT: to allocate for the first block of a flush */
+    uint8_t last_chunk;  /* LB_CHUNK_UNIT: what the last flush copied, up to LB_CHUNK_MAX */
+    uint8_t input_level; /* size of blocks to receive into: 4 KiB at 1, doubling; 0: unused */
+    bool is_held;        /* first lies behind flushed bytes, in a block kept for a demand */
 };
 
 struct linkbuffer {
@@ -51,7 +54,12 @@ struct linkbuffer {
      * all of them by an exchange with acquire, so what has been flushed is never out of sight.
      * Only the writer makes it non-NULL, so a writer that sees NULL may store without looking
      * again, and a compare that succeeds means that nothing was taken in between.
+     *
+     * In front of it is a slot for one chain, which costs no read-modify-write. The writer fills it
+     * when both are empty, so what it holds is older than what the mailbox holds; a reader looks at
+     * the mailbox first and takes from the slot first.
      */
+    _Atomic(struct lb_node *) slot;
     _Atomic(struct lb_node *) mailbox;
     _Atomic size_t flushed;  /* written by the writer only; pairs with linkbuffer_unread() */
     _Atomic size_t consumed; /* written by the reader only; pairs with linkbuffer_unread() */
@@ -64,14 +72,33 @@ _Static_assert(sizeof(struct linkbuffer) <= 128, "an empty buffer is 128 bytes")
 
 /* Reader side */
 
+/* Appends a chain that nothing points into yet. */
+void lb_reader_append(struct lb_reader *reader, struct lb_node *first, struct lb_node *last);
 /* Takes what is in the mailbox, which is not empty. */
-void lb_reader_take(struct linkbuffer *lb);
+void lb_reader_empty_mailbox(struct linkbuffer *lb);
 /* Takes what the writer has flushed. */
 static inline void lb_reader_pull(struct linkbuffer *lb)
 {
-    /* Relaxed: only a hint; a flush that this thread has heard of by other means shows here. */
-    if (atomic_load_explicit(&lb->mailbox, memory_order_relaxed) != NULL)
-        lb_reader_take(lb);
+    /* Acquire: what is in the slot when the mailbox is seen to be full came before that. Pairs with
+     * publish(), as the load below. */
+    bool more = atomic_load_explicit(&lb->mailbox, memory_order_acquire) != NULL;
+    struct lb_node *chain = atomic_load_explicit(&lb->slot, memory_order_acquire);
+    if (chain != NULL) {
+        struct lb_reader *reader = &lb->reader;
+        struct lb_node *last = chain->chain_last;
+        reader->len += chain->chain_len;
+        /* Relaxed, with the load in publish(): it tells that the slot is empty, and nothing else.
+         */
+        atomic_store_explicit(&lb->slot, NULL, memory_order_relaxed);
+        if (reader->last == NULL) {
+            reader->first = chain;
+            reader->last = last;
+        } else {
+            lb_reader_append(reader, chain, last);
+        }
+    }
+    if (__builtin_expect(more, 0))
+        lb_reader_empty_mailbox(lb);
 }
 
 /* Moves the read position over n bytes whose windows are taken care of. */

@@ -18,9 +18,9 @@ static bool touches(const struct lb_node *node, const struct lb_node *next)
     return next->block == node->block && next->data == node->data + node->len;
 }
 
-/* Appends a chain that nothing points into yet; a window that goes on with the last one joins it,
- * so that what comes in small pieces behind each other stays one window. */
-static void append(struct lb_reader *reader, struct lb_node *first, struct lb_node *last)
+/* A window that goes on with the last one joins it, so that what comes in small pieces behind each
+ * other stays one window. */
+void lb_reader_append(struct lb_reader *reader, struct lb_node *first, struct lb_node *last)
 {
     struct lb_node *seam = reader->last;
     if (seam == NULL) {
@@ -37,7 +37,7 @@ static void append(struct lb_reader *reader, struct lb_node *first, struct lb_no
     reader->last = last;
 }
 
-void lb_reader_take(struct linkbuffer *lb)
+void lb_reader_empty_mailbox(struct linkbuffer *lb)
 {
     struct lb_reader *reader = &lb->reader;
     /* Pairs with the stores in publish(): the newest one comes after those of the older chains. */
@@ -53,23 +53,33 @@ void lb_reader_take(struct linkbuffer *lb)
         newer = chain;
         chain = older;
     }
-    append(reader, newer, newest_last);
+    lb_reader_append(reader, newer, newest_last);
+}
+
+/* The caller may hold a pointer into the first window. Nothing is stored when that is known. */
+static inline void expose_first(struct lb_reader *reader)
+{
+    if (!reader->exposed)
+        reader->exposed = 1;
 }
 
 /* Takes n bytes off the first window, which has them. */
 static inline void trim_first(struct lb_reader *reader, size_t n)
 {
     struct lb_node *node = reader->first;
-    node->data += n;
-    node->len -= n;
-    if (node->len > 0)
+    if (n < node->len) {
+        node->data += n;
+        node->len -= n;
         return;
+    }
     reader->first = node->next;
     if (reader->first == NULL)
         reader->last = NULL;
     if (reader->settled == node)
         reader->settled = NULL;
-    reader->exposed = false;
+    if (reader->exposed)
+        reader->exposed = 0;
+    node->len = 0;
     lb_reader_retire(reader, node);
 }
 
@@ -172,6 +182,27 @@ static inline int want_contiguous(struct linkbuffer *lb, size_t n)
     return status;
 }
 
+/* What was flushed last, when nothing else is readable; otherwise NULL. It stays where it is. */
+static inline struct lb_node *look_at_slot(struct linkbuffer *lb)
+{
+    if (lb->reader.first != NULL)
+        return NULL;
+    /* Both pair as in lb_reader_pull(). */
+    bool more = atomic_load_explicit(&lb->mailbox, memory_order_acquire) != NULL;
+    struct lb_node *chain = atomic_load_explicit(&lb->slot, memory_order_acquire);
+    return more ? NULL : chain;
+}
+
+/* Consumes n bytes, all of the chain that look_at_slot() gave. */
+static inline void consume_slot(struct linkbuffer *lb, size_t n)
+{
+    /* Relaxed, as in lb_reader_pull(). */
+    atomic_store_explicit(&lb->slot, NULL, memory_order_relaxed);
+    size_t consumed = atomic_load_explicit(&lb->consumed, memory_order_relaxed) + n;
+    /* Pairs with the load in linkbuffer_unread(). */
+    atomic_store_explicit(&lb->consumed, consumed, memory_order_release);
+}
+
 size_t linkbuffer_len(struct linkbuffer *lb)
 {
     LB_READER_CALL(lb);
@@ -189,12 +220,29 @@ int linkbuffer_next(struct linkbuffer *lb, size_t n, const void **out)
             lb_reader_consume(lb, n);
         return status;
     }
+    struct lb_node *first = reader->first;
+    if (first != NULL && n < first->len) {
+        *out = first->data;
+        expose_first(reader);
+        lb_reader_count_consumed(lb, n);
+        first->data += n;
+        first->len -= n;
+        return 0;
+    }
+    struct lb_node *chain = look_at_slot(lb);
+    if (chain != NULL && chain->chain_len == n && chain->chain_last == chain) {
+        /* A message that came as a whole. */
+        consume_slot(lb, n);
+        lb_reader_retire(reader, chain);
+        *out = chain->data;
+        return 0;
+    }
     int status = want_contiguous(lb, n);
     if (status != 0)
         return status;
     *out = reader->first->data;
+    expose_first(reader);
     lb_reader_count_consumed(lb, n);
-    reader->exposed = true;
     trim_first(reader, n);
     return 0;
 }
@@ -211,7 +259,7 @@ int linkbuffer_peek(struct linkbuffer *lb, size_t n, const void **out)
     int status = want_contiguous(lb, n);
     if (status == 0) {
         *out = lb->reader.first->data;
-        lb->reader.exposed = true;
+        expose_first(&lb->reader);
     }
     return status;
 }
@@ -249,13 +297,13 @@ int linkbuffer_until(struct linkbuffer *lb, uint8_t delimiter, const void **out,
     /* Relaxed: this side stored it. */
     size_t consumed = atomic_load_explicit(&lb->consumed, memory_order_relaxed);
     /* Above what is readable: the read position has passed it. */
-    size_t from = reader->searched - consumed;
+    size_t from = (reader->searched - consumed) & LB_POSITION_MASK;
     if (reader->searched_for != delimiter || from > reader->len)
         from = 0;
     ssize_t offset = find(reader, delimiter, from);
     if (offset < 0) {
         reader->searched_for = delimiter;
-        reader->searched = consumed + reader->len;
+        reader->searched = (consumed + reader->len) & LB_POSITION_MASK;
         return -EAGAIN;
     }
     int status = linkbuffer_next(lb, (size_t)offset + 1, out);
@@ -299,6 +347,12 @@ int lb_reader_detach(struct linkbuffer *lb, struct lb_chain *out)
 {
     LB_READER_CALL(lb);
     struct lb_reader *reader = &lb->reader;
+    struct lb_node *chain = look_at_slot(lb);
+    if (chain != NULL) {
+        *out = (struct lb_chain){chain, chain->chain_last, chain->chain_len};
+        consume_slot(lb, chain->chain_len);
+        return 0;
+    }
     lb_reader_pull(lb);
     *out = (struct lb_chain){reader->first, reader->last, reader->len};
     if (reader->first == NULL)
@@ -313,7 +367,7 @@ int lb_reader_detach(struct linkbuffer *lb, struct lb_chain *out)
     reader->first = NULL;
     reader->last = NULL;
     reader->settled = NULL;
-    reader->exposed = false;
+    reader->exposed = 0;
     return 0;
 }
 
@@ -323,5 +377,6 @@ void linkbuffer_release(struct linkbuffer *lb)
     struct lb_reader *reader = &lb->reader;
     lb_node_destroy_all(reader->done);
     reader->done = NULL;
-    reader->exposed = false;
+    if (reader->exposed)
+        reader->exposed = 0;
 }

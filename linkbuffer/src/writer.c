@@ -12,10 +12,9 @@
 #define LB_CHUNK_MAX ((size_t)4096 - LINKBUFFER_BLOCK_OVERHEAD)
 /* Size classes less the overhead are multiples of it, so that rounding up costs nothing. */
 #define LB_CHUNK_UNIT ((size_t)64)
-#define LB_CHUNK_MASK 63U
 
 _Static_assert(LB_BLOCK_AHEAD_MAX <= UINT16_MAX, "lb_writer counts ahead in 16 bits");
-_Static_assert(LB_CHUNK_MAX / LB_CHUNK_UNIT <= LB_CHUNK_MASK, "lb_writer counts chunks in 6 bits");
+_Static_assert(LB_CHUNK_MAX / LB_CHUNK_UNIT <= UINT8_MAX, "lb_writer counts chunks in 8 bits");
 
 static inline size_t at_most(size_t n, size_t limit)
 {
@@ -38,7 +37,7 @@ static inline void link_chain(struct lb_writer *writer, struct lb_chain chain)
         /* The held place: nothing will go on behind it any more. */
         lb_node_destroy(last);
         writer->first = chain.first;
-        writer->is_held = 0;
+        writer->is_held = false;
     }
     writer->last = chain.last;
     writer->len += chain.len;
@@ -59,7 +58,7 @@ static inline void start_block(struct lb_writer *writer, struct lb_node *node, s
 {
     node->len = n;
     link_node(writer, node);
-    writer->room = (uint32_t)at_most(node->block->capacity - n, UINT32_MAX);
+    writer->room = (uint16_t)at_most(node->block->capacity - n, UINT16_MAX);
     count_copied(writer, n);
 }
 
@@ -74,7 +73,7 @@ static inline uint8_t *extend(struct lb_writer *writer, size_t n)
     uint8_t *end = last->data + last->len;
     last->len += n;
     writer->len += n;
-    writer->room -= (uint32_t)n;
+    writer->room = (uint16_t)(writer->room - n);
     count_copied(writer, n);
     return end;
 }
@@ -149,7 +148,7 @@ void lb_writer_cut(struct lb_writer *writer, size_t n)
     size_t room = 0;
     if (last != NULL) /* behind a held place nobody shows anything, in front of it others do */
         room = writer->is_held && last == writer->first ? lb_node_rest(last) : lb_node_room(last);
-    writer->room = (uint32_t)at_most(room, UINT32_MAX);
+    writer->room = (uint16_t)at_most(room, UINT16_MAX);
 }
 
 int linkbuffer_commit(struct linkbuffer *lb, size_t n)
@@ -161,17 +160,26 @@ int linkbuffer_commit(struct linkbuffer *lb, size_t n)
     return 0;
 }
 
-/* What does not fit behind the last window; n may be 0. */
-static int write_more(struct lb_writer *writer, const void *data, size_t n)
+/* Into a new block; n > 0. */
+static inline int write_block(struct lb_writer *writer, const void *data, size_t n)
 {
-    if (n == 0)
-        return 0;
+    struct lb_node *node = lb_block_node(block_size(writer, n));
+    if (node == NULL)
+        return -ENOMEM;
+    memcpy(node->data, data, n);
+    start_block(writer, node, n);
+    return 0;
+}
+
+/* Behind the last window as far as there is room, the rest into a new block. */
+static __attribute__((noinline)) int write_split(struct lb_writer *writer, const void *data,
+                                                 size_t n)
+{
     size_t head = writer->room;
     struct lb_node *node = lb_block_node(block_size(writer, n - head));
     if (node == NULL)
         return -ENOMEM;
-    if (head > 0)
-        memcpy(extend(writer, head), data, head);
+    memcpy(extend(writer, head), data, head);
     memcpy(node->data, (const uint8_t *)data + head, n - head);
     start_block(writer, node, n - head);
     return 0;
@@ -183,10 +191,12 @@ int linkbuffer_write(struct linkbuffer *lb, const void *data, size_t n)
     struct lb_writer *writer = &lb->writer;
     if (LB_IS_HOSTILE)
         return lb_hostile_write(lb, data, n);
-    if (n == 0 || n > writer->room)
-        return write_more(writer, data, n);
-    memcpy(extend(writer, n), data, n);
-    return 0;
+    if (n <= writer->room) {
+        if (n > 0)
+            memcpy(extend(writer, n), data, n);
+        return 0;
+    }
+    return writer->room == 0 ? write_block(writer, data, n) : write_split(writer, data, n);
 }
 
 int linkbuffer_write_byte(struct linkbuffer *lb, uint8_t byte)
@@ -194,7 +204,7 @@ int linkbuffer_write_byte(struct linkbuffer *lb, uint8_t byte)
     LB_WRITER_CALL(lb);
     struct lb_writer *writer = &lb->writer;
     if (writer->room == 0)
-        return write_more(writer, &byte, 1);
+        return write_block(writer, &byte, 1);
     *extend(writer, 1) = byte;
     return 0;
 }
@@ -247,8 +257,15 @@ static inline void publish(struct linkbuffer *lb, struct lb_node *chain)
     struct lb_node *last = chain->chain_last;
     /* Relaxed: this side stored it; it is not followed, only linked to. */
     struct lb_node *older = atomic_load_explicit(&lb->mailbox, memory_order_relaxed);
+    /* Relaxed: see the stores of the reader. */
+    if (older == NULL && atomic_load_explicit(&lb->slot, memory_order_relaxed) == NULL) {
+        last->next = NULL;
+        /* Release: pairs with the load in lb_reader_pull(). */
+        atomic_store_explicit(&lb->slot, chain, memory_order_release);
+        return;
+    }
     last->next = older;
-    /* Release, here and below: pairs with the exchange in lb_reader_take(). */
+    /* Release, here and below: pairs with the exchange in lb_reader_empty_mailbox(). */
     if (older != NULL &&
         atomic_compare_exchange_strong_explicit(&lb->mailbox, &older, chain, memory_order_release,
                                                 memory_order_relaxed))
@@ -264,43 +281,56 @@ static inline void begin_anew(struct lb_writer *writer)
     writer->last = NULL;
     writer->len = 0;
     writer->room = 0;
-    writer->is_held = 0;
+    writer->is_held = false;
     if (writer->copied > 0) {
         size_t units = (at_most(writer->copied, LB_CHUNK_MAX) + LB_CHUNK_UNIT - 1) / LB_CHUNK_UNIT;
         /* The smaller of the last two: one odd large flush costs the next one nothing. */
-        writer->chunk = at_most(units, writer->last_chunk) & LB_CHUNK_MASK;
-        writer->last_chunk = units & LB_CHUNK_MASK;
+        writer->chunk = (uint8_t)at_most(units, writer->last_chunk);
+        writer->last_chunk = (uint8_t)units;
         writer->copied = 0;
     }
 }
 
-size_t linkbuffer_flush(struct linkbuffer *lb)
+/* Hands what is written, which is not nothing, to the reader. */
+static inline size_t hand_over(struct linkbuffer *lb)
 {
-    LB_WRITER_CALL(lb);
     struct lb_writer *writer = &lb->writer;
     struct lb_node *chain = writer->first;
-    struct lb_node *place = NULL;
     size_t n = writer->len;
-    if (n == 0) {
-        if (writer->is_held)
-            lb_input_unhold(lb);
-        return 0;
-    }
-    if (writer->input_level != 0)
-        place = lb_input_flush(lb);
     chain->chain_last = writer->last;
     chain->chain_len = n;
     begin_anew(writer);
-    if (place != NULL) {
-        writer->first = place;
-        writer->last = place;
-        writer->room = (uint32_t)at_most(lb_node_rest(place), UINT32_MAX);
-        writer->is_held = 1;
-    }
-
     size_t flushed = atomic_load_explicit(&lb->flushed, memory_order_relaxed) + n;
     /* Before the mailbox, so that consumed never overtakes it; pairs with linkbuffer_unread(). */
     atomic_store_explicit(&lb->flushed, flushed, memory_order_release);
     publish(lb, chain);
     return n;
+}
+
+/* Of a buffer that is received into: while a demand is unmet, the place behind is held. */
+static __attribute__((noinline)) size_t flush_input(struct linkbuffer *lb)
+{
+    struct lb_writer *writer = &lb->writer;
+    if (writer->len == 0) {
+        if (writer->is_held)
+            lb_input_unhold(lb);
+        return 0;
+    }
+    struct lb_node *place = lb_input_flush(lb);
+    size_t n = hand_over(lb);
+    if (place != NULL) {
+        writer->first = place;
+        writer->last = place;
+        writer->room = (uint16_t)at_most(lb_node_rest(place), UINT16_MAX);
+        writer->is_held = true;
+    }
+    return n;
+}
+
+size_t linkbuffer_flush(struct linkbuffer *lb)
+{
+    LB_WRITER_CALL(lb);
+    if (lb->writer.input_level != 0)
+        return flush_input(lb);
+    return lb->writer.len == 0 ? 0 : hand_over(lb);
 }

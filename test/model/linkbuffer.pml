@@ -1,17 +1,22 @@
 /* model: mailbox and counters of a buffer, count of a block
  * run: spin -a, gcc -O2 -DSAFETY, ./pan -m100000
  * pan: -m100000
- * mutants: PUBLISH REPUBLISH TAKE TAKESTORE COMPARE FLUSHLATE FLUSHED CONSUMED UNREAD ONELOOK RETRACT ALONE DECREMENT LASTACQUIRE LOADSTORE TWICE UNCOUNTED COUNTLATE REUSE GATHER
+ * mutants: SLOT SLOTTAKE FIRST MORE FULL PUBLISH REPUBLISH TAKE TAKESTORE COMPARE FLUSHLATE FLUSHED CONSUMED UNREAD ONELOOK RETRACT ALONE DECREMENT LASTACQUIRE LOADSTORE TWICE UNCOUNTED COUNTLATE REUSE GATHER
  */
 
 /*
- * linkbuffer/src: linkbuffer.h (the mailbox), linkbuffer_flush(), lb_reader_pull(),
+ * linkbuffer/src: linkbuffer.h (the slot and the mailbox), linkbuffer_flush(), lb_reader_pull(),
  * linkbuffer_unread(), and the count of block.c. Memory is not sequentially consistent here: every
  * atomic object keeps all values it ever had, a load may give an older one, and a thread knows only
  * what acquire has taken from release. Plain memory is checked for races: who reads or writes it
  * must know of whatever it conflicts with.
  *
  * init chooses a world; ONLY=n keeps the world n. A mutant takes one rule away:
+ *   SLOT        a chain is stored in the slot with release
+ *   SLOTTAKE    the slot is loaded with acquire
+ *   FIRST       the reader looks at the mailbox before it looks at the slot
+ *   MORE        the reader looks at the mailbox with acquire
+ *   FULL        the writer fills the slot only when the mailbox is empty
  *   PUBLISH     the first chain of the mailbox is stored with release
  *   REPUBLISH   a further chain is put on top with release
  *   TAKE        the reader takes the chains with acquire
@@ -40,9 +45,10 @@
 #define CONSUMED 1
 #define NEWS 2
 #define ECHO 3
-#define MAILBOX 4       /* value: the newest chain */
-#define COUNT 4         /* in the other world */
-#define OBJECTS 5
+#define SLOT 4          /* value: the chain in it */
+#define MAILBOX 5       /* value: the newest chain */
+#define COUNT 4         /* in the other world, the last one */
+#define OBJECTS 6
 
 /* The threads. */
 #define WRITER 0        /* or the receiver that owns a block */
@@ -54,15 +60,15 @@
 /* What a thread knows, a bit each: plain accesses that happened before (bits 0 to 7), and stores,
    the initial values aside. */
 int knows[3];
-/* Of all objects, 4 values of each and more of the last: what was stored, and what whoever reads it
-   with acquire learns. */
-byte values[28];
-int told[28];
+/* Of all objects, 4 values of the first four, 7 of the slot and the mailbox, all others of the count:
+   what was stored, and what whoever reads it with acquire learns. */
+byte values[30];
+int told[30];
 byte newest[OBJECTS];   /* the last store to each */
 bool may_lag;           /* loads may give old values */
 
-#define STORE(object, i) 4 * object + i
-#define KNOWN(object, i) (1 << (7 + 3 * object + i))
+#define STORE(object, i) (object == MAILBOX -> 23 : 4 * object) + i
+#define KNOWN(object, i) (1 << ((object == MAILBOX -> 25 : 7 + 3 * object) + i))
 #define NEWEST(object) values[STORE(object, newest[object])]
 
 #define WORLD(n) (ONLY == 0 || ONLY == n)
@@ -147,6 +153,21 @@ inline store_flushed() {
 
 inline publish() {
     atomic { load(WRITER, MAILBOX, false, seen); older[flushed] = seen };
+    if
+    :: seen == 0 || MUTANT(FULL) ->
+        atomic {
+            load(WRITER, SLOT, false, seen);
+            if
+            :: seen == 0 ->
+                older[flushed] = 0;
+                put(WRITER, SLOT, !MUTANT(SLOT), flushed);
+                goto published
+            :: else
+            fi;
+            seen = older[flushed]
+        }
+    :: else
+    fi;
     atomic {
         if
         :: seen != 0 && (NEWEST(MAILBOX) == seen || MUTANT(COMPARE)) ->
@@ -197,10 +218,28 @@ inline take_chains() {
     seen = 0
 }
 
+inline take_slot() {
+    atomic {
+        load(READER, SLOT, !MUTANT(SLOTTAKE), chain);
+        if
+        :: chain != 0 ->
+            assert(knows[READER] & CHAIN(chain)); /* its bytes and its link */
+            assert(chain == pulled + 1 && older[chain] == 0);
+            pulled = chain;
+            chain = 0;
+            put(READER, SLOT, false, 0)
+        :: else
+        fi
+    }
+}
+
 inline pull() {
-    atomic { load(READER, MAILBOX, false, chain) };
+    WHEN(MUTANT(FIRST), take_slot());
+    atomic { load(READER, MAILBOX, !MUTANT(MORE), more) };
+    WHEN(!MUTANT(FIRST), take_slot());
     if
-    :: chain != 0 ->
+    :: more != 0 ->
+        more = 0;
         atomic {
             chain = NEWEST(MAILBOX);
             assert(chain != 0);
@@ -220,7 +259,7 @@ inline pull() {
 /* The reader; the last round is linkbuffer_destroy(), after the writer has said that it is done. */
 proctype reader()
 {
-    byte i, seen, chain, heard, round;
+    byte i, seen, chain, more, heard, round;
 
     do
     :: round < 3 ->
