@@ -104,6 +104,13 @@ static void free_far_inside_large(void)
     free_inside(16 * MCACHE_CLASS_MAX, 8 * MCACHE_CLASS_MAX);
 }
 
+static void free_before_large(void)
+{
+    char *block = mcache_alloc(2 * MCACHE_CLASS_MAX);
+
+    free_hidden(block - 64);
+}
+
 static void free_header_of_aligned(void)
 {
     char *block = mcache_aligned_alloc(65536, 2 * MCACHE_CLASS_MAX);
@@ -211,6 +218,7 @@ Test(bad_free, pointer_inside_a_block_aborts)
     expect_abort(free_inside_large, "not the start");
     expect_abort(free_far_inside_large, "not from mcache");
     expect_abort(free_header, "not the start");
+    expect_abort(free_before_large, "not the start");
     expect_abort(free_header_of_aligned, "not the start");
     expect_abort(free_inside_aligned, "not the start");
 }

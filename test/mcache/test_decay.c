@@ -253,11 +253,15 @@ Test(decay, default_age_is_what_the_header_says, .timeout = 60)
     cr_assert_geq(now_ms() - start, MCACHE_DECAY_MS_DEFAULT - COARSE_MS);
 }
 
-Test(decay, shorter_age_counts_for_what_is_free_already, .timeout = 60)
+/* Free for longer than the default age, which nobody asked for. */
+Test(decay, long_age_is_waited_for_and_a_shorter_one_counts_at_once, .timeout = 60)
 {
+    int64_t start;
+
     configure(0, HOUR);
     burst_free(burst_alloc());
-    for (int i = 0; i < 30; i++) {
+    start = now_ms();
+    while (now_ms() - start < (int64_t)5 * MCACHE_DECAY_MS_DEFAULT / 2) {
         cr_assert_geq(mcache_tick(), BURST - SEGMENT);
         pass_ms(1);
     }
@@ -284,6 +288,39 @@ Test(decay, tick_of_an_idle_process_has_nothing_to_do, .timeout = 60)
         pass_ms(1);
     }
     for (size_t i = 0; i < 100; i++) {
+        mcache_free(live[i]);
+    }
+}
+
+/* A tick ends with the segment that reaches 32 MiB. */
+Test(decay, one_tick_gives_back_a_bounded_piece, .timeout = 60)
+{
+    enum {
+        MAX = 80
+    };
+    void *live[MAX];
+    size_t bytes = 160 * MIB;
+    size_t count;
+    size_t largest = 0;
+    int64_t start;
+
+    configure(0, 20);
+    count = leave_one_per_segment(live, MAX, bytes);
+    start = now_ms();
+    while (mcache_tick() != 0) {
+        uint64_t before = stats_now().returned_bytes;
+
+        cr_assert_lt(now_ms() - start, DEADLINE_MS);
+        /* Long enough that everything is due. */
+        pass_ms(50);
+        (void)mcache_tick();
+        if (stats_now().returned_bytes - before > largest) {
+            largest = (size_t)(stats_now().returned_bytes - before);
+        }
+    }
+    cr_assert_gt(largest, 8 * MIB, "a tick does next to nothing");
+    cr_assert_leq(largest, 32 * MIB + SEGMENT, "%zu bytes", largest);
+    for (size_t i = 0; i < count; i++) {
         mcache_free(live[i]);
     }
 }

@@ -186,16 +186,13 @@ static void threads(void)
 static void memory_that_comes_and_goes(void)
 {
     configure(0, 1);
-    for (int i = 0; i < 4; i++) {
-        burst();
-        release_all();
-        if (i % 2 == 0) {
-            (void)mcache_trim();
-        } else {
-            mcache_flush();
-            tick_to_the_end(10000);
-        }
-    }
+    burst();
+    release_all();
+    (void)mcache_trim();
+    burst();
+    release_all();
+    mcache_flush();
+    tick_to_the_end(10000);
     configure(MIB, 0);
     burst();
     release_all();
