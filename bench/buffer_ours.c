@@ -144,9 +144,9 @@ static void receive(struct linkbuffer *lb, struct linkbuffer_block **block, stru
 static uint64_t read_messages(struct linkbuffer *lb, bool release_each)
 {
     const void *bytes;
+    uint32_t n;
     uint64_t done = 0;
-    while (linkbuffer_peek(lb, STREAM_PREFIX, &bytes) == 0) {
-        uint32_t n = stream_length(bytes);
+    while (linkbuffer_peek_u32_be(lb, &n) == 0) {
         if (linkbuffer_next(lb, STREAM_PREFIX + n, &bytes) != 0)
             return done;
         stream_check((const char *)bytes + STREAM_PREFIX, n);

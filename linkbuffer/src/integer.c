@@ -1,50 +1,55 @@
 /* Integers in both byte orders, wherever their bytes lie. Either side, as the headers say. */
+#define _DEFAULT_SOURCE /* endian.h */
 #include "linkbuffer.h"
 #include "validate.h"
 
+#include <endian.h>
 #include <errno.h>
+#include <string.h>
 
 /* Where n readable bytes lie in one piece: in the first window, or copied into `spare`; NULL: there
  * are fewer. */
-static inline const uint8_t *look(struct linkbuffer *lb, uint8_t *spare, size_t n)
+static __attribute__((noinline)) const uint8_t *look_further(struct linkbuffer *lb, uint8_t *spare,
+                                                             size_t n)
 {
-    struct lb_reader *reader = &lb->reader;
-    if (reader->len < n)
-        lb_reader_pull(lb);
-    if (reader->len < n)
+    lb_reader_pull(lb);
+    if (lb->reader.len < n)
         return NULL;
-    if (reader->first->len >= n)
-        return reader->first->data;
-    lb_reader_copy_out(reader, spare, n);
+    lb_reader_copy_out(&lb->reader, spare, n);
     return spare;
 }
 
+static inline const uint8_t *look(struct linkbuffer *lb, uint8_t *spare, size_t n)
+{
+    struct lb_node *first = lb->reader.first;
+    return first != NULL && first->len >= n ? first->data : look_further(lb, spare, n);
+}
+
+/* n is a constant wherever these are called; then each is a load or a store and a byte swap. */
 static inline uint64_t from_be(const uint8_t *bytes, size_t n)
 {
-    uint64_t value = 0;
-    for (size_t i = 0; i < n; i++)
-        value = value << 8 | bytes[i];
-    return value;
+    uint64_t first_bytes = 0;
+    memcpy(&first_bytes, bytes, n);
+    return be64toh(first_bytes) >> (64 - 8 * n);
 }
 
 static inline uint64_t from_le(const uint8_t *bytes, size_t n)
 {
-    uint64_t value = 0;
-    for (size_t i = 0; i < n; i++)
-        value |= (uint64_t)bytes[i] << (8 * i);
-    return value;
+    uint64_t first_bytes = 0;
+    memcpy(&first_bytes, bytes, n);
+    return le64toh(first_bytes);
 }
 
 static inline void to_be(uint8_t *bytes, uint64_t value, size_t n)
 {
-    for (size_t i = 0; i < n; i++)
-        bytes[i] = (uint8_t)(value >> (8 * (n - 1 - i)));
+    uint64_t first_bytes = htobe64(value << (64 - 8 * n));
+    memcpy(bytes, &first_bytes, n);
 }
 
 static inline void to_le(uint8_t *bytes, uint64_t value, size_t n)
 {
-    for (size_t i = 0; i < n; i++)
-        bytes[i] = (uint8_t)(value >> (8 * i));
+    uint64_t first_bytes = htole64(value);
+    memcpy(bytes, &first_bytes, n);
 }
 
 int linkbuffer_read_u16_be(struct linkbuffer *lb, uint16_t *out)

@@ -173,15 +173,6 @@ static inline int want(struct linkbuffer *lb, size_t n)
     return lb->reader.len < n ? -EAGAIN : 0;
 }
 
-/* Makes the first window at least n bytes long; n > 0. */
-static inline int want_contiguous(struct linkbuffer *lb, size_t n)
-{
-    int status = want(lb, n);
-    if (status == 0 && lb->reader.first->len < n)
-        status = pull_up(&lb->reader, n);
-    return status;
-}
-
 /* What was flushed last, when nothing else is readable; otherwise NULL. It stays where it is. */
 static inline struct lb_node *look_at_slot(struct linkbuffer *lb)
 {
@@ -210,17 +201,23 @@ size_t linkbuffer_len(struct linkbuffer *lb)
     return lb->reader.len;
 }
 
+/* The calls below have a path each that calls nothing, for data that is there in one piece. */
+static __attribute__((noinline)) int next_pulled_up(struct linkbuffer *lb, size_t n,
+                                                    const void **out)
+{
+    int status = linkbuffer_peek(lb, n, out);
+    if (status == 0)
+        lb_reader_consume(lb, n);
+    return status;
+}
+
 int linkbuffer_next(struct linkbuffer *lb, size_t n, const void **out)
 {
     LB_READER_CALL(lb);
     struct lb_reader *reader = &lb->reader;
-    if (n == 0 || LB_IS_HOSTILE) {
-        int status = linkbuffer_peek(lb, n, out);
-        if (status == 0)
-            lb_reader_consume(lb, n);
-        return status;
-    }
     struct lb_node *first = reader->first;
+    if (n == 0 || LB_IS_HOSTILE)
+        return next_pulled_up(lb, n, out);
     if (first != NULL && n < first->len) {
         *out = first->data;
         expose_first(reader);
@@ -232,36 +229,43 @@ int linkbuffer_next(struct linkbuffer *lb, size_t n, const void **out)
     struct lb_node *chain = look_at_slot(lb);
     if (chain != NULL && chain->chain_len == n && chain->chain_last == chain) {
         /* A message that came as a whole. */
+        *out = chain->data;
         consume_slot(lb, n);
         lb_reader_retire(reader, chain);
-        *out = chain->data;
         return 0;
     }
-    int status = want_contiguous(lb, n);
-    if (status != 0)
-        return status;
-    *out = reader->first->data;
-    expose_first(reader);
-    lb_reader_count_consumed(lb, n);
-    trim_first(reader, n);
-    return 0;
+    return next_pulled_up(lb, n, out);
+}
+
+static __attribute__((noinline)) int peek_pulled_up(struct linkbuffer *lb, size_t n,
+                                                    const void **out)
+{
+    struct lb_reader *reader = &lb->reader;
+    int status = want(lb, n);
+    if (status == 0 && reader->first->len < n)
+        status = pull_up(reader, n);
+    if (status == 0) {
+        *out = reader->first->data;
+        expose_first(reader);
+    }
+    return status;
 }
 
 int linkbuffer_peek(struct linkbuffer *lb, size_t n, const void **out)
 {
     LB_READER_CALL(lb);
+    struct lb_node *first = lb->reader.first;
     if (n == 0) {
         *out = NULL;
         return 0;
     }
     if (LB_IS_HOSTILE)
         return lb_hostile_peek(lb, n, out);
-    int status = want_contiguous(lb, n);
-    if (status == 0) {
-        *out = lb->reader.first->data;
-        expose_first(&lb->reader);
-    }
-    return status;
+    if (first == NULL || n > first->len)
+        return peek_pulled_up(lb, n, out);
+    *out = first->data;
+    expose_first(&lb->reader);
+    return 0;
 }
 
 int linkbuffer_skip(struct linkbuffer *lb, size_t n)

@@ -264,16 +264,22 @@ static void count_returned(size_t bytes)
     atomic_store_explicit(&returned_bytes, total + bytes, memory_order_relaxed);
 }
 
-static void discard(struct mc_segment *segment, uint64_t slices)
+/* Returns the slices whose memory the system did not take. */
+static uint64_t discard(struct mc_segment *segment, uint64_t slices)
 {
+    uint64_t kept = 0;
+
     while (slices != 0) {
         size_t first = (size_t)__builtin_ctzll(slices);
         unsigned count = (unsigned)__builtin_ctzll(~(slices >> first)); /* of this run */
 
-        (void)madvise((char *)segment + (first << MC_SLICE_SHIFT), (size_t)count << MC_SLICE_SHIFT,
-                      MADV_DONTNEED);
+        if (madvise((char *)segment + (first << MC_SLICE_SHIFT), (size_t)count << MC_SLICE_SHIFT,
+                    MADV_DONTNEED) != 0) {
+            kept |= span_bits(first, count);
+        }
         slices &= ~span_bits(first, count);
     }
+    return kept;
 }
 
 /*
@@ -283,10 +289,12 @@ static void discard(struct mc_segment *segment, uint64_t slices)
  */
 static size_t slices_return(struct mc_segment *segment, uint64_t slices)
 {
-    size_t bytes = slice_count(slices & segment->dirty_slices) << MC_SLICE_SHIFT;
+    uint64_t dirty = slices & segment->dirty_slices;
     bool whole = slices == ALL_SLICES;
+    uint64_t kept;
+    size_t bytes;
 
-    dirty_remove(segment, slices);
+    dirty_remove(segment, dirty);
     if (whole) {
         segment_count_add((size_t)-1);
     }
@@ -297,13 +305,15 @@ static size_t slices_return(struct mc_segment *segment, uint64_t slices)
         count_returned(MC_SEGMENT_SIZE);
         return MC_SEGMENT_SIZE;
     }
-    discard(segment, slices);
+    kept = discard(segment, dirty);
     pthread_mutex_lock(&lock);
     if (whole) {
         segment_count_add(1);
     }
     slices_give(segment, slices, true);
     segment->idle_slices |= slices;
+    dirty_add(segment, kept);
+    bytes = slice_count(dirty & ~kept) << MC_SLICE_SHIFT;
     count_returned(bytes);
     return bytes;
 }

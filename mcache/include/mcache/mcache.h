@@ -166,7 +166,8 @@ struct mcache_options {
     size_t retain_limit; /**< bytes of free memory in the shared pool; what is freed beyond goes
                               back at once. 1 retains nothing. Metric: mcache_stats.retained_bytes.
                               Default: MCACHE_RETAIN_LIMIT_DEFAULT */
-    unsigned decay_ms;   /**< memory goes back after it was free for one to two times this.
+    unsigned decay_ms;   /**< memory goes back after it was free for one to three times this,
+                              later where 32 MiB per call are not enough.
                               Default: MCACHE_DECAY_MS_DEFAULT */
 };
 
