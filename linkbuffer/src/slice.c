@@ -86,6 +86,22 @@ static int cut(struct linkbuffer *lb, size_t n, struct lb_reader *to)
     return 0;
 }
 
+/* The same where all of it is in the first window, which keeps some. */
+static int cut_first(struct linkbuffer *lb, size_t n, struct lb_reader *to)
+{
+    struct lb_node *first = lb->reader.first;
+    struct lb_node *window = lb_node_create(first->block, first->data, n);
+    if (window == NULL)
+        return -ENOMEM;
+    to->first = window;
+    to->last = window;
+    to->len = n;
+    first->data += n;
+    first->len -= n;
+    lb_reader_count_consumed(lb, n);
+    return 0;
+}
+
 int linkbuffer_slice(struct linkbuffer *lb, size_t n, struct linkbuffer **out)
 {
     LB_READER_CALL(lb);
@@ -98,7 +114,8 @@ int linkbuffer_slice(struct linkbuffer *lb, size_t n, struct linkbuffer **out)
     int status = linkbuffer_create(&slice);
     if (status != 0)
         return status;
-    status = cut(lb, n, &slice->reader);
+    status = n > 0 && n < lb->reader.first->len ? cut_first(lb, n, &slice->reader)
+                                                : cut(lb, n, &slice->reader);
     atomic_init(&slice->flushed, slice->reader.len);
     if (status != 0) {
         linkbuffer_destroy(slice);
