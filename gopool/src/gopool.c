@@ -157,10 +157,11 @@ int gopool_go(struct gopool *pool, gopool_fn *fn, void *arg)
 
 int gopool_submit(struct gopool *pool, struct gopool_task *task)
 {
-    if (task->fn == NULL)
-        return -EINVAL;
+    struct gp_task_list list;
+
     task->next = NULL;
-    return accept_tasks(pool, &(struct gp_task_list){task, task, 1});
+    int status = gp_task_list_measure(task, &list);
+    return status != 0 ? status : accept_tasks(pool, &list);
 }
 
 int gopool_submit_batch(struct gopool *pool, struct gopool_task *first)

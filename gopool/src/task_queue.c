@@ -9,7 +9,7 @@ int gp_task_list_measure(struct gopool_task *first, struct gp_task_list *out)
     out->last = first;
     out->count = 0;
     for (struct gopool_task *task = first; task != NULL; task = task->next) {
-        if (task->fn == NULL)
+        if (task->fn == NULL || (task->flags & ~GOPOOL_TASK_NONBLOCKING) != 0)
             return -EINVAL;
         out->last = task;
         out->count++;
@@ -27,11 +27,39 @@ void gp_task_queue_append(struct gp_task_queue *queue, const struct gp_task_list
     queue->count += list->count;
 }
 
-struct gopool_task *gp_task_queue_pop(struct gp_task_queue *queue)
+static bool may_block(const struct gopool_task *task)
 {
-    struct gopool_task *task = queue->head;
+    return (task->flags & GOPOOL_TASK_NONBLOCKING) == 0;
+}
 
-    queue->head = task->next;
-    queue->count--;
-    return task;
+struct gopool_task *gp_task_queue_take(struct gp_task_queue *queue, size_t max)
+{
+    struct gopool_task *first = queue->head;
+    struct gopool_task *last = first;
+    size_t count = 1;
+
+    if (!may_block(first)) {
+        for (; count < max && last->next != NULL && !may_block(last->next); count++)
+            last = last->next;
+    }
+    queue->head = last->next;
+    queue->count -= count;
+    last->next = NULL;
+    return first;
+}
+
+void gp_task_queue_put_back(struct gp_task_queue *queue, struct gopool_task *first)
+{
+    struct gopool_task *last = first;
+    size_t count = 1;
+
+    if (first == NULL)
+        return;
+    for (; last->next != NULL; count++)
+        last = last->next;
+    last->next = queue->head;
+    if (queue->head == NULL)
+        queue->tail = last;
+    queue->head = first;
+    queue->count += count;
 }

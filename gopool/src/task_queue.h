@@ -18,13 +18,19 @@ struct gp_task_list {
     size_t count;
 };
 
-/* Walks a list. Returns 0, or -EINVAL when one of its tasks has no function. */
+/* Walks a list. Returns 0, or -EINVAL when one of its tasks has no function or an unknown flag. */
 int gp_task_list_measure(struct gopool_task *first, struct gp_task_list *out);
 
 /* Puts a list that is not empty behind the youngest task. */
 void gp_task_queue_append(struct gp_task_queue *queue, const struct gp_task_list *list);
 
-/* Takes the oldest task off. The queue must not be empty. */
-struct gopool_task *gp_task_queue_pop(struct gp_task_queue *queue);
+/*
+ * Takes the oldest task off, and with one that does not block up to max in all of those behind it
+ * that do not either. The queue must not be empty. Returns a list.
+ */
+struct gopool_task *gp_task_queue_take(struct gp_task_queue *queue, size_t max);
+
+/* Puts a list that was taken back in front of the oldest task. NULL does nothing. */
+void gp_task_queue_put_back(struct gp_task_queue *queue, struct gopool_task *first);
 
 #endif

@@ -17,7 +17,14 @@ struct gp_worker {
     pthread_t thread;
     uint32_t number;
     bool searcher; /* pool->searching stands for this worker; guarded by the pool's lock */
+    /* Of what it took from the queue. Its own, so that they outlive a task that ends its thread. */
+    struct gopool_task *taken; /* still to be run */
+    uint32_t finished;         /* have ended, but are not counted by the pool yet */
+    uint32_t panicked;         /* of those, by a panic */
 };
+
+/* Most tasks that a worker takes at once. */
+#define TAKE_MAX 64
 
 struct handler_call {
     const struct gp_config *config;
@@ -79,22 +86,52 @@ static void report_panic(const struct gp_config *config, const struct gopool_pan
         gp_panic_print("panic in the panic handler", &second);
 }
 
-/* Takes the oldest task and runs it. Under the lock, which it releases in between. */
-static void run_next(struct gopool *pool)
+/* So many that the other workers find their share. */
+static size_t take_max(const struct gopool *pool)
 {
-    struct gopool_task *task = gp_task_queue_pop(&pool->queue);
-    struct gp_summons summons = gp_worker_summon(pool);
+    size_t share = pool->queue.count / pool->workers + 1;
+
+    return share < TAKE_MAX ? share : TAKE_MAX;
+}
+
+static void run_taken(struct gp_worker *worker)
+{
     struct gopool_panic panic;
 
+    while (worker->taken != NULL) {
+        struct gopool_task *task = worker->taken;
+
+        /* The task is the caller's again as soon as its function runs. */
+        worker->taken = task->next;
+        if (gopool_try(task->fn, task->arg, &panic) != 0) {
+            worker->panicked++;
+            report_panic(&worker->pool->config, &panic);
+        }
+        worker->finished++;
+    }
+}
+
+/* Under the lock. */
+static void count_finished(struct gp_worker *worker)
+{
+    worker->pool->finished_count += worker->finished;
+    worker->pool->panic_count += worker->panicked;
+    worker->finished = 0;
+    worker->panicked = 0;
+}
+
+/* Takes the oldest tasks and runs them. Under the lock, which it releases in between. */
+static void run_next(struct gp_worker *worker)
+{
+    struct gopool *pool = worker->pool;
+
+    worker->taken = gp_task_queue_take(&pool->queue, take_max(pool));
+    struct gp_summons summons = gp_worker_summon(pool);
     pthread_mutex_unlock(&pool->lock);
     gp_worker_answer(pool, summons);
-    /* The task is the caller's again as soon as its function runs. */
-    bool panicked = gopool_try(task->fn, task->arg, &panic) != 0;
-    if (panicked)
-        report_panic(&pool->config, &panic);
+    run_taken(worker);
     pthread_mutex_lock(&pool->lock);
-    pool->finished_count++;
-    pool->panic_count += panicked;
+    count_finished(worker);
 }
 
 /* The worker is about to look at the queue, so that others may summon the next one again. */
@@ -138,7 +175,7 @@ static void work(struct gp_worker *worker)
     end_search(worker);
     for (;;) {
         if (pool->queue.head != NULL)
-            run_next(pool);
+            run_next(worker);
         else if (pool->phase != GP_PHASE_RUNNING || !wanted)
             return;
         else
@@ -180,7 +217,9 @@ static void leave_by_exit(void *arg)
 
     gp_panic_forget();
     pthread_mutex_lock(&worker->pool->lock);
-    worker->pool->finished_count++;
+    worker->finished++;
+    count_finished(worker);
+    gp_task_queue_put_back(&worker->pool->queue, worker->taken);
     leave(worker);
 }
 

@@ -167,7 +167,8 @@ Test(gopool, a_batch_runs_in_its_order)
 
     for (int i = 0; i < 64; i++) {
         numbers[i] = i;
-        tasks[i] = (struct gopool_task){i < 63 ? &tasks[i + 1] : NULL, note_order, &numbers[i]};
+        tasks[i] = (struct gopool_task){
+            .next = i < 63 ? &tasks[i + 1] : NULL, .fn = note_order, .arg = &numbers[i]};
     }
     cr_assert_eq(gopool_submit_batch(pool, NULL), 0);
     cr_assert_eq(gopool_submit_batch(pool, tasks), 0);

@@ -160,7 +160,7 @@ Test(worker, a_batch_of_blocking_tasks_gets_a_worker_each)
         for (size_t i = 0; i < COUNT; i++) {
             struct gopool_task *next = i + 1 < COUNT ? &blockers[i + 1].task : NULL;
 
-            blockers[i].task = (struct gopool_task){next, block, &blockers[i]};
+            blockers[i].task = (struct gopool_task){.next = next, .fn = block, .arg = &blockers[i]};
             atomic_store(&blockers[i].running, 0);
             sem_init(&blockers[i].go, 0, 0);
         }

@@ -2,7 +2,8 @@
  * gopool: a pool of worker threads whose tasks cannot take the process down by a panic.
  *
  * Invariants
- * - Every task that was accepted runs exactly once; workers take tasks in the order of submission.
+ * - Every task that was accepted runs exactly once; workers take tasks in the order of submission,
+ *   one at a time, and several at a time where all of them are marked GOPOOL_TASK_NONBLOCKING.
  * - At most `cap` workers exist. Idle workers park on a LIFO stack, the warmest on top, and end
  *   when they have been idle for `idle_timeout_ms`.
  * - A panic ends its task, never its worker: deferred calls run last-in first-out, each exactly
@@ -52,6 +53,14 @@ struct gopool_options {
 };
 
 /**
+ * The task neither blocks nor runs for long.
+ *
+ * A worker may take up to 64 of such tasks at once, which costs a fraction of taking them one by
+ * one; one that blocks all the same holds up those taken with it.
+ */
+#define GOPOOL_TASK_NONBLOCKING UINT32_C(1)
+
+/**
  * A task that lives in the caller's object, so that submitting cannot fail for memory.
  *
  * The fields belong to gopool from gopool_submit() until fn starts; the caller must keep the
@@ -61,6 +70,7 @@ struct gopool_task {
     struct gopool_task *next; /**< gopool's; also links a batch for gopool_submit_batch() */
     gopool_fn *fn;            /**< what to run */
     void *arg;                /**< handed to fn */
+    uint32_t flags;           /**< 0, or GOPOOL_TASK_NONBLOCKING */
 };
 
 /**
@@ -109,9 +119,9 @@ GOPOOL_API GOPOOL_MUST_CHECK int gopool_go(struct gopool *pool, gopool_fn *fn, v
 /**
  * Runs an embedded task on a worker.
  *
- * @param task  fn and arg filled in
- * @return 0; -EINVAL when task->fn is NULL; -ESHUTDOWN after gopool_stop(); -EAGAIN when no
- *         worker exists and none can be started. On failure the task stays the caller's.
+ * @param task  fn, arg and flags filled in
+ * @return 0; -EINVAL when task->fn is NULL or a flag is unknown; -ESHUTDOWN after gopool_stop();
+ * -EAGAIN when no worker exists and none can be started. On failure the task stays the caller's.
  *
  * Memory: lends the task to gopool until its fn starts.
  */
