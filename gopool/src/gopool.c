@@ -41,13 +41,16 @@ static int read_options(const struct gopool_options *options, struct gp_config *
         if (options->reserved[i] != 0)
             return -EINVAL;
     }
-    if (length > GP_NAME_MAX)
+    if (length > GP_NAME_MAX || (unsigned)options->when_full > GOPOOL_WHEN_FULL_CALLER_RUNS)
         return -EINVAL;
     *config = (struct gp_config){
         .batch_scheduling = !options->disable_batch_scheduling,
         .cap = options->cap != 0 ? options->cap : default_cap(),
         .idle_timeout_ms =
             options->idle_timeout_ms != 0 ? options->idle_timeout_ms : DEFAULT_IDLE_TIMEOUT_MS,
+        .queue_limit =
+            options->queue_limit != 0 ? options->queue_limit : GOPOOL_QUEUE_LIMIT_DEFAULT,
+        .when_full = options->when_full,
         .panic_handler = options->panic_handler,
         .panic_handler_arg = options->panic_handler_arg,
     };
@@ -68,9 +71,10 @@ int gopool_create(const struct gopool_options *options, struct gopool **out)
     if (pool == NULL)
         return -ENOMEM;
     *pool = (struct gopool){.config = config};
-    /* Neither can fail with default attributes on Linux. */
+    /* None can fail with default attributes on Linux. */
     pthread_mutex_init(&pool->lock, NULL);
     pthread_cond_init(&pool->ended, NULL);
+    pthread_cond_init(&pool->room, NULL);
     *out = pool;
     return 0;
 }
@@ -83,6 +87,7 @@ int gopool_stop(struct gopool *pool)
     if (pool->phase == GP_PHASE_RUNNING) {
         pool->phase = GP_PHASE_STOPPING;
         gp_worker_wake_all(pool);
+        pthread_cond_broadcast(&pool->room);
         while (pool->workers > 0)
             pthread_cond_wait(&pool->ended, &pool->lock);
         struct gp_worker *leaver = pool->leaver;
@@ -105,9 +110,41 @@ void gopool_destroy(struct gopool *pool)
     int status = gopool_stop(pool);
     /* On a worker of the pool: its own stack would outlive the pool. */
     gopool_must(status == 0);
+    pthread_cond_destroy(&pool->room);
     pthread_cond_destroy(&pool->ended);
     pthread_mutex_destroy(&pool->lock);
     mcache_free(pool);
+}
+
+static bool is_full(const struct gopool *pool)
+{
+    return pool->phase == GP_PHASE_RUNNING && pool->queue.count >= pool->config.queue_limit;
+}
+
+/* Waits until the queue is not full any more, if that is the rule. Under the lock. */
+static int wait_for_room(struct gopool *pool)
+{
+    pool->full_count++;
+    if (pool->config.when_full != GOPOOL_WHEN_FULL_BLOCK)
+        return -EAGAIN;
+    if (gp_worker_is_current(pool))
+        return -EDEADLK;
+    pool->room_waiters++;
+    while (is_full(pool))
+        pthread_cond_wait(&pool->room, &pool->lock);
+    pool->room_waiters--;
+    return 0;
+}
+
+/* Under the lock, which it releases in between. */
+static void run_here(struct gopool *pool, const struct gp_task_list *list)
+{
+    pool->submitted_count += list->count;
+    pthread_mutex_unlock(&pool->lock);
+    uint32_t panicked = gp_worker_run_here(pool, list->first);
+    pthread_mutex_lock(&pool->lock);
+    pool->finished_count += list->count;
+    pool->panic_count += panicked;
 }
 
 /* Accepts a measured list that is not empty. */
@@ -117,9 +154,16 @@ static int accept_tasks(struct gopool *pool, const struct gp_task_list *list)
     int status = 0;
 
     pthread_mutex_lock(&pool->lock);
-    if (pool->phase != GP_PHASE_RUNNING)
+    if (is_full(pool))
+        status = wait_for_room(pool);
+    if (status == -EAGAIN && pool->config.when_full == GOPOOL_WHEN_FULL_CALLER_RUNS) {
+        run_here(pool, list);
+        pthread_mutex_unlock(&pool->lock);
+        return 0;
+    }
+    if (status == 0 && pool->phase != GP_PHASE_RUNNING)
         status = -ESHUTDOWN;
-    else if (pool->workers == 0)
+    else if (status == 0 && pool->workers == 0)
         /* Under the lock, so that nobody else's task relies on a thread that may not come. */
         status = gp_worker_start_first(pool);
     if (status == 0) {
@@ -189,6 +233,7 @@ void gopool_stats_read(struct gopool *pool, struct gopool_stats *out)
         .finished_count = pool->finished_count,
         .panic_count = pool->panic_count,
         .queued = pool->queue.count,
+        .full_count = pool->full_count,
     };
     pthread_mutex_unlock(&pool->lock);
 }

@@ -26,6 +26,8 @@ struct gp_config {
     bool batch_scheduling;
     uint32_t cap;
     uint32_t idle_timeout_ms;
+    uint32_t queue_limit;
+    enum gopool_when_full when_full;
     gopool_panic_fn *panic_handler;
     void *panic_handler_arg;
 };
@@ -40,6 +42,8 @@ struct gopool {
     struct gp_config config;
     pthread_mutex_t lock;
     pthread_cond_t ended; /* workers became 0, or phase became GP_PHASE_STOPPED */
+    pthread_cond_t room;  /* fewer tasks wait than the limit, or the pool stops */
+    uint32_t room_waiters;
     struct gp_task_queue queue;
     struct gp_parking parking;
     /*
@@ -54,6 +58,7 @@ struct gopool {
     uint64_t submitted_count;
     uint64_t finished_count;
     uint64_t panic_count;
+    uint64_t full_count;
 };
 
 #endif

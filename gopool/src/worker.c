@@ -94,21 +94,39 @@ static size_t take_max(const struct gopool *pool)
     return share < TAKE_MAX ? share : TAKE_MAX;
 }
 
-static void run_taken(struct gp_worker *worker)
+/* Returns whether it panicked. The task is the caller's again as soon as its function runs. */
+static bool run(const struct gp_config *config, const struct gopool_task *task)
 {
     struct gopool_panic panic;
 
+    if (gopool_try(task->fn, task->arg, &panic) == 0)
+        return false;
+    report_panic(config, &panic);
+    return true;
+}
+
+static void run_taken(struct gp_worker *worker)
+{
     while (worker->taken != NULL) {
         struct gopool_task *task = worker->taken;
 
-        /* The task is the caller's again as soon as its function runs. */
         worker->taken = task->next;
-        if (gopool_try(task->fn, task->arg, &panic) != 0) {
-            worker->panicked++;
-            report_panic(&worker->pool->config, &panic);
-        }
+        worker->panicked += run(&worker->pool->config, task);
         worker->finished++;
     }
+}
+
+uint32_t gp_worker_run_here(const struct gopool *pool, struct gopool_task *first)
+{
+    uint32_t panicked = 0;
+
+    while (first != NULL) {
+        struct gopool_task *task = first;
+
+        first = task->next;
+        panicked += run(&pool->config, task);
+    }
+    return panicked;
 }
 
 /* Under the lock. */
@@ -126,6 +144,8 @@ static void run_next(struct gp_worker *worker)
     struct gopool *pool = worker->pool;
 
     worker->taken = gp_task_queue_take(&pool->queue, take_max(pool));
+    if (pool->room_waiters > 0 && pool->queue.count < pool->config.queue_limit)
+        pthread_cond_broadcast(&pool->room);
     struct gp_summons summons = gp_worker_summon(pool);
     pthread_mutex_unlock(&pool->lock);
     gp_worker_answer(pool, summons);

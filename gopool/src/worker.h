@@ -16,6 +16,9 @@ struct gp_summons gp_worker_summon(struct gopool *pool);
 /* Carries the decision out. Not under the lock. */
 void gp_worker_answer(struct gopool *pool, struct gp_summons summons);
 
+/* Runs tasks as a worker would, on the calling thread. Not under the lock. Returns the panics. */
+uint32_t gp_worker_run_here(const struct gopool *pool, struct gopool_task *first);
+
 /* Starts the first worker, as a searcher. Under the lock. Returns 0 or -EAGAIN. */
 int gp_worker_start_first(struct gopool *pool);
 

@@ -521,8 +521,8 @@ Test(worker, a_hundred_thousand_panics_leak_nothing)
     struct mcache_stats after;
 
     mcache_stats_read(&before);
-    struct gopool *pool =
-        pool_with(&(struct gopool_options){.cap = 4, .panic_handler = ignore_panic});
+    struct gopool *pool = pool_with(&(struct gopool_options){
+        .cap = 4, .when_full = GOPOOL_WHEN_FULL_BLOCK, .panic_handler = ignore_panic});
     for (int i = 0; i < COUNT; i++)
         cr_assert_eq(gopool_go(pool, panic_with_block, NULL), 0);
     wait_finished(pool, COUNT);

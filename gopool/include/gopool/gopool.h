@@ -41,15 +41,29 @@ typedef void gopool_fn(void *arg);
  */
 typedef void gopool_panic_fn(const struct gopool_panic *panic, void *arg);
 
+/** Default of gopool_options.queue_limit. */
+#define GOPOOL_QUEUE_LIMIT_DEFAULT 65536
+
+/** What a submit does while as many tasks wait as may. */
+enum gopool_when_full {
+    GOPOOL_WHEN_FULL_REJECT,      /**< refuses with -EAGAIN */
+    GOPOOL_WHEN_FULL_BLOCK,       /**< waits until fewer wait; -EDEADLK on a worker of the pool */
+    GOPOOL_WHEN_FULL_CALLER_RUNS, /**< runs the tasks on the calling thread before it returns */
+};
+
 /** Zero is the default of every field. */
 struct gopool_options {
     const char *name;         /**< prefix of the threads' names, at most 10 bytes; NULL: "gopool" */
     uint32_t cap;             /**< most workers at a time; 0: 10 x CPUs allowed + 64 */
     uint32_t idle_timeout_ms; /**< a worker idle for so long ends; 0: 10,000 ms */
-    bool disable_batch_scheduling;  /**< false: workers ask for SCHED_BATCH, see sched(7) */
-    gopool_panic_fn *panic_handler; /**< NULL: one line on stderr */
-    void *panic_handler_arg;        /**< handed to panic_handler */
-    uint32_t reserved[4];           /**< must be zero */
+    bool disable_batch_scheduling;   /**< false: workers ask for SCHED_BATCH, see sched(7) */
+    gopool_panic_fn *panic_handler;  /**< NULL: one line on stderr */
+    void *panic_handler_arg;         /**< handed to panic_handler */
+    uint32_t queue_limit;            /**< a submit finds the queue full when so many tasks wait; a
+                                          batch that does not is accepted whole. 0:
+                                          GOPOOL_QUEUE_LIMIT_DEFAULT. Metric: gopool_stats.queued */
+    enum gopool_when_full when_full; /**< what it does then */
+    uint32_t reserved[4];            /**< must be zero */
 };
 
 /**
@@ -78,7 +92,8 @@ struct gopool_task {
  *
  * @param options  borrowed; NULL: all defaults
  * @param out      the pool, NULL on failure
- * @return 0; -EINVAL when a reserved field is set or the name is too long; -ENOMEM
+ * @return 0; -EINVAL when a reserved field is set, when_full is unknown or the name is too long;
+ *         -ENOMEM
  *
  * Memory: the caller owns the pool and destroys it with gopool_destroy().
  */
@@ -109,8 +124,9 @@ GOPOOL_API void gopool_destroy(struct gopool *pool);
 /**
  * Runs fn(arg) on a worker.
  *
- * @return 0; -EINVAL when fn is NULL; -ENOMEM; -ESHUTDOWN after gopool_stop(); -EAGAIN when no
- *         worker exists and none can be started. On failure fn is not called.
+ * @return 0; -EINVAL when fn is NULL; -ENOMEM; -ESHUTDOWN after gopool_stop(); -EAGAIN when the
+ *         queue is full, or no worker exists and none can be started; -EDEADLK when it would have
+ *         to wait on a worker of the pool. On failure fn is not called.
  *
  * Memory: arg is handed through untouched.
  */
@@ -120,8 +136,8 @@ GOPOOL_API GOPOOL_MUST_CHECK int gopool_go(struct gopool *pool, gopool_fn *fn, v
  * Runs an embedded task on a worker.
  *
  * @param task  fn, arg and flags filled in
- * @return 0; -EINVAL when task->fn is NULL or a flag is unknown; -ESHUTDOWN after gopool_stop();
- * -EAGAIN when no worker exists and none can be started. On failure the task stays the caller's.
+ * @return 0; -EINVAL when task->fn is NULL or a flag is unknown; -ESHUTDOWN, -EAGAIN and -EDEADLK
+ *         as gopool_go(). On failure the task stays the caller's.
  *
  * Memory: lends the task to gopool until its fn starts.
  */
@@ -149,6 +165,7 @@ struct gopool_stats {
     uint64_t finished_count;  /**< tasks that have ended, by a panic or not */
     uint64_t panic_count;     /**< tasks that ended by a panic */
     size_t queued;            /**< tasks waiting for a worker */
+    uint64_t full_count;      /**< submits that found the queue full */
 };
 
 /** Reads the figures of a pool. */

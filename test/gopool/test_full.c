@@ -1,0 +1,203 @@
+/* A queue that is full: what a submit does then, and that nothing accepted is lost. */
+#include <gopool/gopool.h>
+
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <pthread.h>
+#include <semaphore.h>
+#include <stdatomic.h>
+#include <stdint.h>
+
+#include "support.h"
+
+#define LIMIT 8
+
+TestSuite(full, .timeout = 60);
+
+static _Atomic size_t runs;
+static sem_t gate;
+
+static void count_run(void *arg)
+{
+    (void)arg;
+    atomic_fetch_add(&runs, 1);
+}
+
+static void wait_at_gate(void *arg)
+{
+    (void)arg;
+    while (sem_wait(&gate) != 0)
+        continue;
+    atomic_fetch_add(&runs, 1);
+}
+
+/* A pool of one worker, which waits at the gate, with LIMIT tasks behind it. */
+static struct gopool *full_pool(enum gopool_when_full when_full)
+{
+    struct gopool *pool =
+        pool_with(&(struct gopool_options){.cap = 1, .queue_limit = LIMIT, .when_full = when_full});
+
+    sem_init(&gate, 0, 0);
+    cr_assert_eq(gopool_go(pool, wait_at_gate, NULL), 0);
+    WAIT_UNTIL(stats_of(pool).queued == 0);
+    for (int i = 0; i < LIMIT; i++)
+        cr_assert_eq(gopool_go(pool, count_run, NULL), 0);
+    cr_assert_eq(stats_of(pool).queued, LIMIT);
+    return pool;
+}
+
+static void finish(struct gopool *pool, size_t expected_runs)
+{
+    cr_assert_eq(gopool_stop(pool), 0);
+    cr_assert_eq(runs, expected_runs);
+    cr_assert_eq(stats_of(pool).submitted_count, expected_runs);
+    cr_assert_eq(stats_of(pool).finished_count, expected_runs);
+    gopool_destroy(pool);
+}
+
+Test(full, by_default_a_submit_is_refused)
+{
+    struct gopool *pool = full_pool(GOPOOL_WHEN_FULL_REJECT);
+    struct gopool_task task = {.fn = count_run};
+
+    cr_assert_eq(gopool_go(pool, count_run, NULL), -EAGAIN);
+    cr_assert_eq(gopool_submit(pool, &task), -EAGAIN);
+    cr_assert_eq(gopool_submit_batch(pool, &task), -EAGAIN);
+    cr_assert_eq(stats_of(pool).full_count, 3);
+    sem_post(&gate);
+    WAIT_UNTIL(stats_of(pool).queued < LIMIT);
+    cr_assert_eq(gopool_submit(pool, &task), 0);
+    finish(pool, LIMIT + 2);
+}
+
+Test(full, a_batch_is_accepted_whole_or_not_at_all)
+{
+    struct gopool *pool = full_pool(GOPOOL_WHEN_FULL_REJECT);
+    struct gopool_task tasks[3 * LIMIT];
+
+    for (size_t i = 0; i < 3 * LIMIT; i++)
+        tasks[i] =
+            (struct gopool_task){.next = i + 1 < 3 * LIMIT ? &tasks[i + 1] : NULL, .fn = count_run};
+    cr_assert_eq(gopool_submit_batch(pool, tasks), -EAGAIN);
+    cr_assert_eq(stats_of(pool).queued, LIMIT);
+    sem_post(&gate);
+    WAIT_UNTIL(stats_of(pool).queued < LIMIT);
+    cr_assert_eq(gopool_submit_batch(pool, tasks), 0);
+    finish(pool, 4 * LIMIT + 1);
+}
+
+static void *submit_one(void *arg)
+{
+    return (void *)(intptr_t)gopool_go(arg, count_run, NULL);
+}
+
+static void start_submitters(struct gopool *pool, pthread_t *threads, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        cr_assert_eq(pthread_create(&threads[i], NULL, submit_one, pool), 0);
+    WAIT_UNTIL(stats_of(pool).full_count == count);
+}
+
+static void expect_results(const pthread_t *threads, size_t count, int expected)
+{
+    for (size_t i = 0; i < count; i++) {
+        void *result;
+
+        cr_assert_eq(pthread_join(threads[i], &result), 0);
+        cr_assert_eq((intptr_t)result, expected);
+    }
+}
+
+Test(full, blocked_submits_go_on_when_there_is_room)
+{
+    struct gopool *pool = full_pool(GOPOOL_WHEN_FULL_BLOCK);
+    pthread_t threads[4];
+
+    start_submitters(pool, threads, 4);
+    cr_assert_eq(stats_of(pool).submitted_count, LIMIT + 1);
+    sem_post(&gate);
+    expect_results(threads, 4, 0);
+    finish(pool, LIMIT + 5);
+}
+
+static void *stop(void *arg)
+{
+    return (void *)(intptr_t)gopool_stop(arg);
+}
+
+Test(full, blocked_submits_are_refused_when_the_pool_stops)
+{
+    struct gopool *pool = full_pool(GOPOOL_WHEN_FULL_BLOCK);
+    pthread_t threads[4];
+    pthread_t stopper;
+
+    start_submitters(pool, threads, 4);
+    cr_assert_eq(pthread_create(&stopper, NULL, stop, pool), 0);
+    expect_results(threads, 4, -ESHUTDOWN);
+    sem_post(&gate);
+    cr_assert_eq(pthread_join(stopper, NULL), 0);
+    finish(pool, LIMIT + 1);
+}
+
+static void submit_from_inside(void *arg)
+{
+    struct gopool *pool = arg;
+
+    while (sem_wait(&gate) != 0)
+        continue;
+    if (gopool_go(pool, count_run, NULL) == -EDEADLK)
+        atomic_fetch_add(&runs, 1);
+}
+
+Test(full, a_worker_does_not_wait_for_its_own_pool)
+{
+    struct gopool *pool = pool_with(
+        &(struct gopool_options){.cap = 1, .queue_limit = 1, .when_full = GOPOOL_WHEN_FULL_BLOCK});
+
+    sem_init(&gate, 0, 0);
+    cr_assert_eq(gopool_go(pool, submit_from_inside, pool), 0);
+    WAIT_UNTIL(stats_of(pool).queued == 0);
+    cr_assert_eq(gopool_go(pool, count_run, NULL), 0);
+    sem_post(&gate);
+    WAIT_UNTIL(stats_of(pool).full_count == 1);
+    finish(pool, 2);
+}
+
+static pthread_t ran_on;
+
+static void note_thread_and_panic(void *arg)
+{
+    ran_on = pthread_self();
+    atomic_fetch_add(&runs, 1);
+    gopool_panic("%s", (const char *)arg);
+}
+
+static void ignore_panic(const struct gopool_panic *panic, void *arg)
+{
+    (void)panic;
+    (void)arg;
+}
+
+Test(full, the_caller_runs_what_does_not_fit_and_survives_its_panic)
+{
+    static char message[] = "as told";
+    struct gopool_task tasks[2];
+    struct gopool *pool =
+        pool_with(&(struct gopool_options){.cap = 1,
+                                           .queue_limit = 1,
+                                           .when_full = GOPOOL_WHEN_FULL_CALLER_RUNS,
+                                           .panic_handler = ignore_panic});
+
+    sem_init(&gate, 0, 0);
+    cr_assert_eq(gopool_go(pool, wait_at_gate, NULL), 0);
+    WAIT_UNTIL(stats_of(pool).queued == 0);
+    cr_assert_eq(gopool_go(pool, count_run, NULL), 0);
+    tasks[0] = (struct gopool_task){.next = &tasks[1], .fn = note_thread_and_panic, .arg = message};
+    tasks[1] = (struct gopool_task){.fn = count_run};
+    cr_assert_eq(gopool_submit_batch(pool, tasks), 0);
+    cr_assert_eq(runs, 2);
+    cr_assert(pthread_equal(ran_on, pthread_self()));
+    cr_assert_eq(stats_of(pool).panic_count, 1);
+    sem_post(&gate);
+    finish(pool, 4);
+}
