@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "deadline.h"
 #include "worker.h"
 
 #define DEFAULT_NAME            "gopool"
@@ -71,7 +72,12 @@ int gopool_create(const struct gopool_options *options, struct gopool **out)
     if (pool == NULL)
         return -ENOMEM;
     *pool = (struct gopool){.config = config};
-    /* None can fail with default attributes on Linux. */
+    /* None can fail with such attributes on Linux. */
+    pthread_condattr_t monotonic;
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(&pool->idle, &monotonic);
+    pthread_condattr_destroy(&monotonic);
     pthread_mutex_init(&pool->lock, NULL);
     pthread_cond_init(&pool->ended, NULL);
     pthread_cond_init(&pool->room, NULL);
@@ -110,6 +116,7 @@ void gopool_destroy(struct gopool *pool)
     int status = gopool_stop(pool);
     /* On a worker of the pool: its own stack would outlive the pool. */
     gopool_must(status == 0);
+    pthread_cond_destroy(&pool->idle);
     pthread_cond_destroy(&pool->room);
     pthread_cond_destroy(&pool->ended);
     pthread_mutex_destroy(&pool->lock);
@@ -145,6 +152,7 @@ static void run_here(struct gopool *pool, const struct gp_task_list *list)
     pthread_mutex_lock(&pool->lock);
     pool->finished_count += list->count;
     pool->panic_count += panicked;
+    gp_pool_tell_idle(pool);
 }
 
 /* Accepts a measured list that is not empty. */
@@ -216,6 +224,27 @@ int gopool_submit_batch(struct gopool *pool, struct gopool_task *first)
         return 0;
     int status = gp_task_list_measure(first, &list);
     return status != 0 ? status : accept_tasks(pool, &list);
+}
+
+int gopool_drain(struct gopool *pool, int timeout_ms)
+{
+    const struct timespec deadline = gp_deadline_after((uint32_t)(timeout_ms > 0 ? timeout_ms : 0));
+    int error = 0;
+
+    if (gp_worker_is_current(pool))
+        return -EDEADLK;
+    pthread_mutex_lock(&pool->lock);
+    pool->idle_waiters++;
+    while (!gp_pool_is_idle(pool) && error == 0) {
+        if (timeout_ms < 0)
+            pthread_cond_wait(&pool->idle, &pool->lock);
+        else
+            error = pthread_cond_timedwait(&pool->idle, &pool->lock, &deadline);
+    }
+    pool->idle_waiters--;
+    bool is_idle = gp_pool_is_idle(pool);
+    pthread_mutex_unlock(&pool->lock);
+    return is_idle ? 0 : -ETIMEDOUT;
 }
 
 bool gopool_is_worker(const struct gopool *pool)

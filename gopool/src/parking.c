@@ -8,24 +8,12 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "deadline.h"
+
 static void set_state(struct gp_spot *spot, enum gp_spot_state state)
 {
     /* Relaxed: pairs with the load in gp_parking_sleep(), see struct gp_spot. */
     atomic_store_explicit(&spot->state, (uint32_t)state, memory_order_relaxed);
-}
-
-static struct timespec deadline_after(uint32_t timeout_ms)
-{
-    struct timespec at;
-
-    clock_gettime(CLOCK_MONOTONIC, &at);
-    at.tv_sec += timeout_ms / 1000;
-    at.tv_nsec += (long)(timeout_ms % 1000) * 1000000;
-    if (at.tv_nsec >= 1000000000) {
-        at.tv_sec++;
-        at.tv_nsec -= 1000000000;
-    }
-    return at;
 }
 
 void gp_parking_push(struct gp_parking *parking, struct gp_spot *spot)
@@ -75,7 +63,7 @@ void gp_parking_leave(struct gp_parking *parking)
 
 bool gp_parking_sleep(struct gp_spot *spot, uint32_t timeout_ms)
 {
-    const struct timespec deadline = deadline_after(timeout_ms);
+    const struct timespec deadline = gp_deadline_after(timeout_ms);
 
     for (;;) {
         /* Relaxed: pairs with the store in set_state(), see struct gp_spot. */

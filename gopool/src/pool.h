@@ -42,7 +42,9 @@ struct gopool {
     struct gp_config config;
     pthread_mutex_t lock;
     pthread_cond_t ended; /* workers became 0, or phase became GP_PHASE_STOPPED */
-    pthread_cond_t room;  /* fewer tasks wait than the limit, or the pool stops */
+    pthread_cond_t idle;  /* every task that was accepted has ended */
+    uint32_t idle_waiters;
+    pthread_cond_t room; /* fewer tasks wait than the limit, or the pool stops */
     uint32_t room_waiters;
     struct gp_task_queue queue;
     struct gp_parking parking;
@@ -60,5 +62,17 @@ struct gopool {
     uint64_t panic_count;
     uint64_t full_count;
 };
+
+static inline bool gp_pool_is_idle(const struct gopool *pool)
+{
+    return pool->finished_count == pool->submitted_count;
+}
+
+/* Under the lock, after tasks have ended. */
+static inline void gp_pool_tell_idle(struct gopool *pool)
+{
+    if (pool->idle_waiters > 0 && gp_pool_is_idle(pool))
+        pthread_cond_broadcast(&pool->idle);
+}
 
 #endif

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <time.h>
 
+#include "call_internal.h"
 #include "panic_internal.h"
 
 struct gp_worker {
@@ -136,6 +137,7 @@ static void count_finished(struct gp_worker *worker)
     worker->pool->panic_count += worker->panicked;
     worker->finished = 0;
     worker->panicked = 0;
+    gp_pool_tell_idle(worker->pool);
 }
 
 /* Takes the oldest tasks and runs them. Under the lock, which it releases in between. */
@@ -235,6 +237,7 @@ static void leave_by_exit(void *arg)
 {
     struct gp_worker *worker = arg;
 
+    gp_call_thread_exits();
     gp_panic_forget();
     pthread_mutex_lock(&worker->pool->lock);
     worker->finished++;

@@ -154,6 +154,52 @@ GOPOOL_API GOPOOL_MUST_CHECK int gopool_submit(struct gopool *pool, struct gopoo
 GOPOOL_API GOPOOL_MUST_CHECK int gopool_submit_batch(struct gopool *pool,
                                                      struct gopool_task *first);
 
+/**
+ * A task that can be waited for. Lives in the caller's object; the fields are gopool's.
+ */
+struct gopool_call {
+    struct gopool_task task;
+    struct gopool *pool;
+    struct gopool_call *outer;
+    gopool_fn *fn;
+    void *arg;
+    uint32_t state;
+};
+
+/**
+ * Runs fn(arg) on a worker, to be waited for with gopool_wait().
+ *
+ * A result is what fn leaves in arg's object; it is there when gopool_wait() has returned 0.
+ *
+ * @param call   overwritten; not one that is still waited for
+ * @param flags  as gopool_task.flags
+ * @return as gopool_submit(); on failure there is nothing to wait for
+ *
+ * Memory: lends the call to gopool until gopool_wait() has returned 0 or -ECANCELED.
+ */
+GOPOOL_API GOPOOL_MUST_CHECK int gopool_call(struct gopool *pool, struct gopool_call *call,
+                                             gopool_fn *fn, void *arg, uint32_t flags);
+
+/**
+ * Waits until a call has ended.
+ *
+ * @param timeout_ms  most milliseconds to wait; 0 only looks, negative waits for ever
+ * @return 0 when fn has returned; -ECANCELED when it ended by a panic or ended its thread;
+ *         -ETIMEDOUT; -EDEADLK when it has not ended yet and this is a worker of its pool, where
+ *         waiting could wait for the waiter
+ *
+ * Thread: any; several threads may wait for one call.
+ */
+GOPOOL_API GOPOOL_MUST_CHECK int gopool_wait(struct gopool_call *call, int timeout_ms);
+
+/**
+ * Waits until the pool has nothing to do: no task waits, none runs.
+ *
+ * @param timeout_ms  most milliseconds to wait; 0 only looks, negative waits for ever
+ * @return 0; -ETIMEDOUT; -EDEADLK on a worker of this pool
+ */
+GOPOOL_API GOPOOL_MUST_CHECK int gopool_drain(struct gopool *pool, int timeout_ms);
+
 /** Tells whether the calling thread is a worker of this pool. */
 GOPOOL_API GOPOOL_MUST_CHECK bool gopool_is_worker(const struct gopool *pool);
 

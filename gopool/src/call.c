@@ -1,0 +1,111 @@
+/* Tasks that somebody waits for: a word that says how they ended, and a futex on it. Any thread. */
+#include <gopool/gopool.h>
+
+#include <errno.h>
+#include <limits.h>
+#include <linux/futex.h>
+#include <stdatomic.h>
+#include <stddef.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "call_internal.h"
+#include "deadline.h"
+
+enum state {
+    STATE_PENDING,
+    STATE_RETURNED,
+    STATE_CANCELED,
+};
+
+_Static_assert(sizeof(_Atomic uint32_t) == sizeof(uint32_t), "the word is used as an atomic one");
+
+/* The public struct can be included from C++, which has no _Atomic. */
+static _Atomic uint32_t *state_of(struct gopool_call *call)
+{
+    return (_Atomic uint32_t *)&call->state;
+}
+
+static void end(struct gopool_call *call, enum state state)
+{
+    _Atomic uint32_t *word = state_of(call);
+
+    /* Release: pairs with the loads in gopool_wait(). The last touch: the waiter may free it. */
+    atomic_store_explicit(word, (uint32_t)state, memory_order_release);
+    /* Only the address is used; a wake-up of whatever lies there by then is harmless. */
+    syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0);
+}
+
+/* The call that the thread is in; where callers run tasks, it may be inside another one. */
+static _Thread_local struct gopool_call *innermost;
+
+static void cancel(void *arg)
+{
+    struct gopool_call *call = arg;
+
+    innermost = call->outer;
+    end(call, STATE_CANCELED);
+}
+
+void gp_call_thread_exits(void)
+{
+    while (innermost != NULL)
+        cancel(innermost);
+}
+
+static void run_call(void *arg)
+{
+    struct gopool_call *call = arg;
+    struct gopool_defer on_panic;
+
+    call->outer = innermost;
+    innermost = call;
+    gopool_defer_push(&on_panic, cancel, call);
+    call->fn(call->arg);
+    gopool_defer_pop(&on_panic, false);
+    innermost = call->outer;
+    end(call, STATE_RETURNED);
+}
+
+int gopool_call(struct gopool *pool, struct gopool_call *call, gopool_fn *fn, void *arg,
+                uint32_t flags)
+{
+    if (fn == NULL)
+        return -EINVAL;
+    *call = (struct gopool_call){
+        .task = {.fn = run_call, .arg = call, .flags = flags},
+        .pool = pool,
+        .fn = fn,
+        .arg = arg,
+        .state = STATE_PENDING,
+    };
+    return gopool_submit(pool, &call->task);
+}
+
+static int result_of(uint32_t state)
+{
+    return state == STATE_RETURNED ? 0 : -ECANCELED;
+}
+
+int gopool_wait(struct gopool_call *call, int timeout_ms)
+{
+    _Atomic uint32_t *word = state_of(call);
+    /* Acquire, here and below: what fn did is seen by who has waited for it. */
+    uint32_t state = atomic_load_explicit(word, memory_order_acquire);
+
+    if (state != STATE_PENDING)
+        return result_of(state);
+    if (gopool_is_worker(call->pool))
+        return -EDEADLK;
+    const struct timespec deadline = gp_deadline_after((uint32_t)(timeout_ms > 0 ? timeout_ms : 0));
+    while (state == STATE_PENDING) {
+        long woken = syscall(SYS_futex, word, FUTEX_WAIT_BITSET_PRIVATE, STATE_PENDING,
+                             timeout_ms < 0 ? NULL : &deadline, NULL, FUTEX_BITSET_MATCH_ANY);
+        int error = woken == 0 ? 0 : errno;
+
+        state = atomic_load_explicit(word, memory_order_acquire);
+        if (state == STATE_PENDING && error == ETIMEDOUT)
+            return -ETIMEDOUT;
+    }
+    return result_of(state);
+}
