@@ -22,7 +22,15 @@ struct boundary {
     struct boundary *previous;
     struct gopool_defer *outer_defers; /* those registered before; not this boundary's to run */
     struct gopool_panic *panic;        /* what to fill in */
+    uint32_t outer_depth;              /* panics in progress around it */
+    bool is_task;                      /* gopool_exit_task() ends here */
     jmp_buf env;
+};
+
+/* What a boundary is told by the jump. */
+enum jump {
+    JUMP_PANIC = 1,
+    JUMP_EXIT,
 };
 
 struct panic_thread {
@@ -104,7 +112,48 @@ void gopool_panic_at(const char *file, int line, const char *function, const cha
     self.depth--;
     self.innermost = boundary->previous;
     *boundary->panic = panic;
-    _longjmp(boundary->env, 1);
+    _longjmp(boundary->env, JUMP_PANIC);
+}
+
+void gopool_exit_task(void)
+{
+    struct boundary *boundary = self.innermost;
+    struct gopool_panic panic = {
+        .message = "gopool_exit_task()", .file = __FILE__, .function = __func__, .line = __LINE__};
+
+    while (boundary != NULL && !boundary->is_task)
+        boundary = boundary->previous;
+    if (boundary == NULL)
+        die("the end of a task outside a task", &panic);
+    /* Those of the boundaries in between, too: their frames are left as well. */
+    panic.nested = run_deferred(boundary->outer_defers);
+    /* One in a deferred call gives up the panics whose calls those are, but does not hide them. */
+    panic.nested += self.depth - boundary->outer_depth;
+    self.depth = boundary->outer_depth;
+    self.innermost = boundary->previous;
+    *boundary->panic = panic;
+    _longjmp(boundary->env, panic.nested == 0 ? JUMP_EXIT : JUMP_PANIC);
+}
+
+static inline int call_within(struct boundary *boundary, void (*fn)(void *arg), void *arg)
+{
+    boundary->previous = self.innermost;
+    boundary->outer_defers = self.defers;
+    boundary->outer_depth = self.depth;
+    /* Not sigsetjmp(): saving the signal mask is a system call. */
+    switch (_setjmp(boundary->env)) {
+    case 0:
+        break;
+    case JUMP_EXIT:
+        return 0;
+    default:
+        return -ECANCELED;
+    }
+    self.innermost = boundary;
+    fn(arg);
+    self.innermost = boundary->previous;
+    self.defers = boundary->outer_defers;
+    return 0;
 }
 
 int gopool_try(void (*fn)(void *arg), void *arg, struct gopool_panic *panic)
@@ -112,17 +161,18 @@ int gopool_try(void (*fn)(void *arg), void *arg, struct gopool_panic *panic)
     struct gopool_panic unwanted;
     struct boundary boundary;
 
-    boundary.previous = self.innermost;
-    boundary.outer_defers = self.defers;
     boundary.panic = panic != NULL ? panic : &unwanted;
-    /* Not sigsetjmp(): saving the signal mask is a system call. */
-    if (_setjmp(boundary.env) != 0)
-        return -ECANCELED;
-    self.innermost = &boundary;
-    fn(arg);
-    self.innermost = boundary.previous;
-    self.defers = boundary.outer_defers;
-    return 0;
+    boundary.is_task = false;
+    return call_within(&boundary, fn, arg);
+}
+
+int gp_panic_try_task(void (*fn)(void *arg), void *arg, struct gopool_panic *panic)
+{
+    struct boundary boundary;
+
+    boundary.panic = panic;
+    boundary.is_task = true;
+    return call_within(&boundary, fn, arg);
 }
 
 /*

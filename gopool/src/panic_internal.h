@@ -4,6 +4,12 @@
 
 #include <gopool/panic.h>
 
+/*
+ * As gopool_try(), for the function of a task: gopool_exit_task() ends here, as a return; as a
+ * panic when deferred calls raised any.
+ */
+int gp_panic_try_task(void (*fn)(void *arg), void *arg, struct gopool_panic *panic);
+
 /* Writes one line about a panic to stderr. Allocates nothing. */
 void gp_panic_print(const char *where, const struct gopool_panic *panic);
 

@@ -100,7 +100,7 @@ static bool run(const struct gp_config *config, const struct gopool_task *task)
 {
     struct gopool_panic panic;
 
-    if (gopool_try(task->fn, task->arg, &panic) == 0)
+    if (gp_panic_try_task(task->fn, task->arg, &panic) == 0)
         return false;
     report_panic(config, &panic);
     return true;

@@ -8,6 +8,8 @@
  * Deferred calls: a frame that owns something registers its release with gopool_defer_push() and
  * runs it by gopool_defer_pop() when it leaves by itself. The struct lives in the caller's frame.
  *
+ * gopool_exit_task() leaves a task in the same way without being a panic.
+ *
  * pthread_exit(3) in a task ends its worker without running deferred calls; another worker takes
  * over. A frame with pthread_cleanup_push(3) must not be left by a panic.
  *
@@ -61,7 +63,17 @@ gopool_panic_at(const char *file, int line, const char *function, const char *fo
 GOPOOL_API GOPOOL_MUST_CHECK int gopool_try(void (*fn)(void *arg), void *arg,
                                             struct gopool_panic *panic);
 
-/** A call to make when the frame is left by a panic. Fields are gopool's. */
+/**
+ * Ends the current task from any depth, as if its function had returned.
+ *
+ * The task's deferred calls run first; no gopool_try() in between contains it, and the panic
+ * handler is told only when a deferred call panicked, or makes
+ * this call on behalf of a panic. Outside a task it prints one line and ends
+ * the process with abort(3).
+ */
+GOPOOL_API __attribute__((noreturn)) void gopool_exit_task(void);
+
+/** A call to make when the frame is left by a panic or the end of its task. Fields are gopool's. */
 struct gopool_defer {
     struct gopool_defer *previous;
     void (*fn)(void *arg);
@@ -69,7 +81,7 @@ struct gopool_defer {
 };
 
 /**
- * Registers fn(arg) for the case that a panic leaves the current frame.
+ * Registers fn(arg) for the case that a panic or gopool_exit_task() leaves the current frame.
  *
  * Deferred calls run last-in first-out, each exactly once, on the panicking thread, before its
  * frames are gone. One that panics is counted (gopool_panic.nested) and the others still run; a
