@@ -33,6 +33,11 @@ static uint32_t default_cap(void)
     return 10 * (uint32_t)(cpus > 0 ? cpus : 1) + 64;
 }
 
+static uint32_t cap_or_default(uint32_t cap)
+{
+    return cap != 0 ? cap : default_cap();
+}
+
 static int read_options(const struct gopool_options *options, struct gp_config *config)
 {
     const char *name = options->name != NULL ? options->name : DEFAULT_NAME;
@@ -46,7 +51,6 @@ static int read_options(const struct gopool_options *options, struct gp_config *
         return -EINVAL;
     *config = (struct gp_config){
         .batch_scheduling = !options->disable_batch_scheduling,
-        .cap = options->cap != 0 ? options->cap : default_cap(),
         .idle_timeout_ms =
             options->idle_timeout_ms != 0 ? options->idle_timeout_ms : DEFAULT_IDLE_TIMEOUT_MS,
         .queue_limit =
@@ -65,13 +69,15 @@ int gopool_create(const struct gopool_options *options, struct gopool **out)
     struct gp_config config;
 
     *out = NULL;
-    int status = read_options(options != NULL ? options : &defaults, &config);
+    if (options == NULL)
+        options = &defaults;
+    int status = read_options(options, &config);
     if (status != 0)
         return status;
     struct gopool *pool = mcache_alloc(sizeof *pool);
     if (pool == NULL)
         return -ENOMEM;
-    *pool = (struct gopool){.config = config};
+    *pool = (struct gopool){.config = config, .cap = cap_or_default(options->cap)};
     /* None can fail with such attributes on Linux. */
     pthread_condattr_t monotonic;
     pthread_condattr_init(&monotonic);
@@ -226,6 +232,16 @@ int gopool_submit_batch(struct gopool *pool, struct gopool_task *first)
     return status != 0 ? status : accept_tasks(pool, &list);
 }
 
+void gopool_set_cap(struct gopool *pool, uint32_t cap)
+{
+    pthread_mutex_lock(&pool->lock);
+    pool->cap = cap_or_default(cap);
+    gp_worker_wake_surplus(pool);
+    struct gp_summons summons = gp_worker_summon(pool);
+    pthread_mutex_unlock(&pool->lock);
+    gp_worker_answer(pool, summons);
+}
+
 int gopool_drain(struct gopool *pool, int timeout_ms)
 {
     const struct timespec deadline = gp_deadline_after((uint32_t)(timeout_ms > 0 ? timeout_ms : 0));
@@ -257,6 +273,7 @@ void gopool_stats_read(struct gopool *pool, struct gopool_stats *out)
     pthread_mutex_lock(&pool->lock);
     *out = (struct gopool_stats){
         .workers = pool->workers,
+        .cap = pool->cap,
         .idle_workers = pool->parking.count,
         .submitted_count = pool->submitted_count,
         .finished_count = pool->finished_count,

@@ -24,7 +24,6 @@ enum gp_phase {
 struct gp_config {
     char name[GP_NAME_MAX + 1];
     bool batch_scheduling;
-    uint32_t cap;
     uint32_t idle_timeout_ms;
     uint32_t queue_limit;
     enum gopool_when_full when_full;
@@ -54,6 +53,7 @@ struct gopool {
      */
     bool searching;
     enum gp_phase phase;
+    uint32_t cap;             /* most workers */
     uint32_t workers;         /* slots in use: threads that work or are being started */
     uint32_t started;         /* threads ever started, numbers their names */
     struct gp_worker *leaver; /* the last one to leave; the next to leave joins and frees it */

@@ -61,7 +61,7 @@ struct gp_summons gp_worker_summon(struct gopool *pool)
     summons.wake = wake_searcher(pool);
     /* Every worker may be blocked in its task, so as long as the cap allows it another one comes:
      * one at a time, because `searching` covers a worker that is only being started too. */
-    if (summons.wake == NULL && pool->workers < pool->config.cap) {
+    if (summons.wake == NULL && pool->workers < pool->cap) {
         pool->workers++;
         pool->searching = true;
         summons.start = true;
@@ -187,7 +187,13 @@ static bool park(struct gp_worker *worker)
     return true;
 }
 
-/* Returns with the lock held and the queue empty. */
+/* The cap has been lowered below the number of workers. Under the lock. */
+static bool is_surplus(const struct gopool *pool)
+{
+    return pool->workers > pool->cap;
+}
+
+/* Returns with the lock held, and the queue empty unless there are too many workers. */
 static void work(struct gp_worker *worker)
 {
     struct gopool *pool = worker->pool;
@@ -196,6 +202,8 @@ static void work(struct gp_worker *worker)
     pthread_mutex_lock(&pool->lock);
     end_search(worker);
     for (;;) {
+        if (is_surplus(pool))
+            return;
         if (pool->queue.head != NULL)
             run_next(worker);
         else if (pool->phase != GP_PHASE_RUNNING || !wanted)
@@ -218,17 +226,23 @@ static void leave(struct gp_worker *worker)
 {
     struct gopool *pool = worker->pool;
     struct gp_worker *before = pool->leaver;
-    /* Tasks are left only by pthread_exit(); then the slot passes on to a successor. */
-    bool successor = pool->queue.head != NULL && !pool->searching;
+    struct gp_summons summons = {0};
+    /* Tasks are left by pthread_exit(); then the slot passes on to a successor. */
+    bool successor = !is_surplus(pool) && pool->queue.head != NULL && !pool->searching;
 
     pool->leaver = worker;
-    if (successor)
+    if (successor) {
         pool->searching = true;
-    else if (--pool->workers == 0)
-        pthread_cond_broadcast(&pool->ended);
+    } else {
+        if (--pool->workers == 0)
+            pthread_cond_broadcast(&pool->ended);
+        /* Or because the cap was lowered; then those who stay see to them. */
+        summons = gp_worker_summon(pool);
+    }
     pthread_mutex_unlock(&pool->lock);
     if (successor)
         fill_slot(pool);
+    gp_worker_answer(pool, summons);
     gp_worker_reap(before);
 }
 
@@ -374,6 +388,15 @@ int gp_worker_start_first(struct gopool *pool)
         pool->searching = true;
     }
     return status;
+}
+
+void gp_worker_wake_surplus(struct gopool *pool)
+{
+    uint32_t surplus = is_surplus(pool) ? pool->workers - pool->cap : 0;
+    struct gp_spot *spot;
+
+    for (; surplus > 0 && (spot = gp_parking_pop(&pool->parking)) != NULL; surplus--)
+        gp_parking_ring(spot);
 }
 
 void gp_worker_wake_all(struct gopool *pool)

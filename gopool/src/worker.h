@@ -22,6 +22,9 @@ uint32_t gp_worker_run_here(const struct gopool *pool, struct gopool_task *first
 /* Starts the first worker, as a searcher. Under the lock. Returns 0 or -EAGAIN. */
 int gp_worker_start_first(struct gopool *pool);
 
+/* Wakes so many parked workers as are to leave, the cap having been lowered. Under the lock. */
+void gp_worker_wake_surplus(struct gopool *pool);
+
 /* Wakes every parked worker. Under the lock. */
 void gp_worker_wake_all(struct gopool *pool);
 

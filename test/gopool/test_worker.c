@@ -534,3 +534,58 @@ Test(worker, a_hundred_thousand_panics_leak_nothing)
     mcache_stats_read(&after);
     cr_assert_eq(after.live_bytes, before.live_bytes);
 }
+
+static void expect_running(struct blocker *blockers, size_t count, int expected)
+{
+    WAIT_UNTIL(running(blockers, count) == expected);
+}
+
+Test(worker, a_raised_cap_serves_the_tasks_that_wait)
+{
+    struct gopool *pool = pool_with(&(struct gopool_options){.cap = 1});
+    struct blocker blockers[4];
+
+    for (int i = 0; i < 4; i++)
+        submit_blocker(pool, &blockers[i]);
+    expect_running(blockers, 4, 1);
+    gopool_set_cap(pool, 3);
+    expect_running(blockers, 4, 3);
+    cr_assert_eq(stats_of(pool).workers, 3);
+    cr_assert_eq(stats_of(pool).cap, 3);
+    let_go(blockers, 4);
+    gopool_destroy(pool);
+}
+
+Test(worker, a_lowered_cap_ends_idle_workers_at_once_and_others_with_their_tasks)
+{
+    struct gopool *pool = pool_with(&(struct gopool_options){.cap = 6});
+    struct blocker blockers[6];
+
+    for (int i = 0; i < 6; i++)
+        submit_blocker(pool, &blockers[i]);
+    expect_running(blockers, 6, 6);
+    let_go(blockers, 2);
+    WAIT_UNTIL(stats_of(pool).idle_workers == 2);
+    gopool_set_cap(pool, 2);
+    WAIT_UNTIL(stats_of(pool).workers == 4);
+    let_go(&blockers[2], 4);
+    WAIT_UNTIL(stats_of(pool).workers == 2);
+    gopool_set_cap(pool, 0);
+    cr_assert_gt(stats_of(pool).cap, 64);
+    cr_assert_eq(gopool_go(pool, note_order, NULL), 0);
+    wait_finished(pool, 7);
+    gopool_destroy(pool);
+}
+
+Test(worker, a_lowered_cap_loses_no_task)
+{
+    struct gopool *pool = pool_with(&(struct gopool_options){.cap = 8});
+
+    for (int i = 0; i < 1000; i++) {
+        cr_assert_eq(gopool_go(pool, note_order, NULL), 0);
+        gopool_set_cap(pool, (uint32_t)(i % 8 + 1));
+    }
+    wait_finished(pool, 1000);
+    cr_assert_eq(order_length, 1000);
+    gopool_destroy(pool);
+}

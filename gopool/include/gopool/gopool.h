@@ -193,6 +193,15 @@ GOPOOL_API GOPOOL_MUST_CHECK int gopool_call(struct gopool *pool, struct gopool_
 GOPOOL_API GOPOOL_MUST_CHECK int gopool_wait(struct gopool_call *call, int timeout_ms);
 
 /**
+ * Changes how many workers there may be.
+ *
+ * Above the new cap idle workers end at once, others with the task they are in.
+ *
+ * @param cap  as gopool_options.cap
+ */
+GOPOOL_API void gopool_set_cap(struct gopool *pool, uint32_t cap);
+
+/**
  * Waits until the pool has nothing to do: no task waits, none runs.
  *
  * @param timeout_ms  most milliseconds to wait; 0 only looks, negative waits for ever
@@ -207,6 +216,7 @@ GOPOOL_API GOPOOL_MUST_CHECK bool gopool_is_worker(const struct gopool *pool);
 struct gopool_stats {
     uint32_t workers;         /**< threads that exist or are being started */
     uint32_t idle_workers;    /**< of those, parked */
+    uint32_t cap;             /**< most workers, as set last */
     uint64_t submitted_count; /**< tasks accepted since the start */
     uint64_t finished_count;  /**< tasks that have ended, by a panic or not */
     uint64_t panic_count;     /**< tasks that ended by a panic */
