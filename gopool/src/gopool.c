@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "deadline.h"
+#include "registry.h"
 #include "worker.h"
 
 #define DEFAULT_NAME            "gopool"
@@ -122,6 +123,7 @@ void gopool_destroy(struct gopool *pool)
     int status = gopool_stop(pool);
     /* On a worker of the pool: its own stack would outlive the pool. */
     gopool_must(status == 0);
+    gp_registry_remove(pool);
     pthread_cond_destroy(&pool->idle);
     pthread_cond_destroy(&pool->room);
     pthread_cond_destroy(&pool->ended);

@@ -39,6 +39,7 @@ struct gp_config {
  */
 struct gopool {
     struct gp_config config;
+    struct gopool *next_registered; /* guarded by the registry's lock */
     pthread_mutex_t lock;
     pthread_cond_t ended; /* workers became 0, or phase became GP_PHASE_STOPPED */
     pthread_cond_t idle;  /* every task that was accepted has ended */

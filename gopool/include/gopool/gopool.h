@@ -113,7 +113,7 @@ GOPOOL_API GOPOOL_MUST_CHECK int gopool_stop(struct gopool *pool);
 /**
  * Stops the pool if that has not been done, and frees it.
  *
- * @param pool  NULL does nothing
+ * @param pool  NULL does nothing; not gopool_default()
  *
  * Thread: not a worker of this pool, there the call raises a panic; nobody else may use the pool
  * any more.
@@ -191,6 +191,34 @@ GOPOOL_API GOPOOL_MUST_CHECK int gopool_call(struct gopool *pool, struct gopool_
  * Thread: any; several threads may wait for one call.
  */
 GOPOOL_API GOPOOL_MUST_CHECK int gopool_wait(struct gopool_call *call, int timeout_ms);
+
+/**
+ * The pool of the process, with all defaults: made by the first call, it lasts until the process
+ * ends, and is never stopped.
+ *
+ * @return the pool; NULL when there is no memory for it
+ *
+ * Memory: borrowed; not to be destroyed.
+ */
+GOPOOL_API GOPOOL_MUST_CHECK struct gopool *gopool_default(void);
+
+/**
+ * Makes a pool known to the process by its name (gopool_options.name) until it is destroyed.
+ *
+ * @return 0; -EEXIST when another one is known by that name, or this one already
+ *
+ * Memory: borrows the pool.
+ */
+GOPOOL_API GOPOOL_MUST_CHECK int gopool_register(struct gopool *pool);
+
+/**
+ * Finds a registered pool.
+ *
+ * @return the pool; NULL when none has that name
+ *
+ * Memory: borrowed; whoever destroys it makes sure that nobody uses what this has returned.
+ */
+GOPOOL_API GOPOOL_MUST_CHECK struct gopool *gopool_find(const char *name);
 
 /**
  * Changes how many workers there may be.

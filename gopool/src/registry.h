@@ -1,0 +1,10 @@
+/* What the end of a pool asks of the registry. */
+#ifndef GP_REGISTRY_H
+#define GP_REGISTRY_H
+
+#include <gopool/gopool.h>
+
+/* Takes a pool out, if it is in. */
+void gp_registry_remove(struct gopool *pool);
+
+#endif
