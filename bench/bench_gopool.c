@@ -58,6 +58,7 @@ struct settings {
     uint32_t idle_seconds;
     const struct pool_case *only; /* NULL: all */
     const char *const *place;     /* NULL: all */
+    const struct pool_side *side; /* NULL: all */
     bool has_two_cpus;
 };
 
@@ -85,6 +86,17 @@ static bool parse_place(const struct flag *flag, const char *text)
     for (size_t i = 0; i < POOL_PLACE_COUNT; i++) {
         if (strcmp(place_names[i], text) == 0) {
             *(const char *const **)flag->into = &place_names[i];
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool parse_side(const struct flag *flag, const char *text)
+{
+    for (size_t i = 0; i < SIDE_COUNT; i++) {
+        if (strcmp(sides[i]->name, text) == 0) {
+            *(const struct pool_side **)flag->into = sides[i];
             return true;
         }
     }
@@ -127,6 +139,12 @@ static void read_flags(int argc, char **argv, struct settings *out)
          .must_be = "one_core, apart or both_cores",
          .parse = parse_place,
          .into = &out->place},
+        {.name = "--side",
+         .value = "SIDE",
+         .help = "gopool, bare, libuv or thread, without ratios (all)",
+         .must_be = "gopool, bare, libuv or thread",
+         .parse = parse_side,
+         .into = &out->side},
         {.name = "--idle-seconds",
          .value = "N",
          .help = "measure pools without work for so long instead (0: do not)",
@@ -156,9 +174,11 @@ static bool is_wanted(const struct settings *settings, size_t which, size_t plac
     return settings->place == NULL || settings->place == &place_names[place];
 }
 
-static bool has(size_t side, size_t which, size_t place)
+static bool has(const struct settings *settings, size_t side, size_t which, size_t place)
 {
     const struct pool_case *asked = &cases[which];
+    if (settings->side != NULL && settings->side != sides[side])
+        return false;
     if (sides[side]->has_one_producer && asked->producers > 1)
         return false;
     if (sides[side]->is_together && place == POOL_APART)
@@ -204,7 +224,7 @@ static bool run_case(const struct settings *settings, size_t which, size_t place
         /* Another one first in every round. */
         size_t turn = (i + round) % SIDE_COUNT;
         struct pool_figure figure;
-        if (!has(turn, which, place))
+        if (!has(settings, turn, which, place))
             continue;
         if (!measure(sides[turn]->ops[asked->op], &run, &figure)) {
             fprintf(stderr, "bench_gopool: %s: %s failed\n", asked->name, sides[turn]->name);
@@ -214,7 +234,7 @@ static bool run_case(const struct settings *settings, size_t which, size_t place
         series->cpu_ns[turn][round] = figure.cpu_ns;
     }
     for (size_t i = 0; i < SIDE_COUNT; i++) {
-        if (has(i, which, place))
+        if (has(settings, i, which, place))
             fprintf(stderr, " %10.1f", series->ns[i][round]);
         else
             fprintf(stderr, " %10s", "-");
@@ -255,16 +275,17 @@ static void print_ratio(const struct series *series, size_t side, const char *la
     printf("gopool_%s_%s_%s_q3 %.2f ratio\n", label, name, peer, ratio.third);
 }
 
-static void print_case(size_t which, size_t place, uint32_t rounds)
+static void print_case(const struct settings *settings, size_t which, size_t place)
 {
+    uint32_t rounds = settings->rounds;
     struct series *series = &all_series[which][place];
     struct label label = label_of(which, place);
     for (size_t i = 1; i < SIDE_COUNT; i++) {
-        if (has(i, which, place))
+        if (settings->side == NULL && has(settings, i, which, place))
             print_ratio(series, i, label.text, rounds);
     }
     for (size_t i = 0; i < SIDE_COUNT; i++) {
-        if (!has(i, which, place))
+        if (!has(settings, i, which, place))
             continue;
         printf("%s_%s %.1f ns\n", sides[i]->name, label.text,
                figures_quartiles(series->ns[i], rounds).median);
@@ -314,7 +335,7 @@ int main(int argc, char **argv)
     for (size_t i = 0; i < CASE_COUNT; i++) {
         for (size_t place = 0; place < POOL_PLACE_COUNT; place++) {
             if (is_wanted(&settings, i, place))
-                print_case(i, place, settings.rounds);
+                print_case(&settings, i, place);
         }
     }
     return 0;
