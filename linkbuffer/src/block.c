@@ -48,19 +48,19 @@ static inline bool is_alone(const struct linkbuffer_block *block)
     return atomic_load_explicit(&block->count, memory_order_acquire) == 1;
 }
 
-static inline void retain(struct linkbuffer_block *block)
+void linkbuffer_block_retain(struct linkbuffer_block *block)
 {
-    /* Whoever adds a count holds one, so nothing has to be ordered; and if it is the only one,
-     * nobody else can change it meanwhile. */
+    /* Whoever adds a count holds one, so nothing has to be ordered. */
+    atomic_fetch_add_explicit(&block->count, 1, memory_order_relaxed);
+}
+
+/* The caller's window is no other thread's: if it holds the only count, nobody else changes it. */
+static inline void retain_own(struct linkbuffer_block *block)
+{
     if (is_alone(block))
         atomic_store_explicit(&block->count, 2, memory_order_relaxed);
     else
-        atomic_fetch_add_explicit(&block->count, 1, memory_order_relaxed);
-}
-
-void linkbuffer_block_retain(struct linkbuffer_block *block)
-{
-    retain(block);
+        linkbuffer_block_retain(block);
 }
 
 static inline void drop(struct linkbuffer_block *block)
@@ -95,16 +95,31 @@ bool linkbuffer_block_is_shared(const struct linkbuffer_block *block)
     return !is_alone(block);
 }
 
-struct lb_node *lb_node_create(struct linkbuffer_block *block, uint8_t *data, size_t n)
+static inline struct lb_node *node_alloc(struct linkbuffer_block *block, uint8_t *data, size_t n)
 {
     struct lb_node *node = mcache_alloc(sizeof *node);
     if (node == NULL)
         return NULL;
-    retain(block);
     node->next = NULL;
     node->block = block;
     node->data = data;
     node->len = n;
+    return node;
+}
+
+struct lb_node *lb_node_create(struct linkbuffer_block *block, uint8_t *data, size_t n)
+{
+    struct lb_node *node = node_alloc(block, data, n);
+    if (node != NULL)
+        linkbuffer_block_retain(block);
+    return node;
+}
+
+struct lb_node *lb_node_share(const struct lb_node *window, size_t n)
+{
+    struct lb_node *node = node_alloc(window->block, window->data, n);
+    if (node != NULL)
+        retain_own(window->block);
     return node;
 }
 

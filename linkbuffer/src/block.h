@@ -100,8 +100,10 @@ static inline struct lb_node *lb_block_node(size_t n)
 /* A window on the caller's memory; NULL: no memory, nothing taken. */
 struct lb_node *lb_block_user_node(const void *data, size_t n, linkbuffer_release_fn *release,
                                    void *arg);
-/* A further window; adds a count. NULL: no memory. */
+/* A window on a block that any thread may hold counts of; adds one. NULL: no memory. */
 struct lb_node *lb_node_create(struct linkbuffer_block *block, uint8_t *data, size_t n);
+/* A further window from where this one starts, which is the calling side's. NULL: no memory. */
+struct lb_node *lb_node_share(const struct lb_node *window, size_t n);
 /* Frees one window and its count. */
 void lb_node_destroy(struct lb_node *node);
 /* Frees a list linked by next. */

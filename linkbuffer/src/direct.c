@@ -45,6 +45,8 @@ int linkbuffer_write_direct(struct linkbuffer *lb, size_t remain, const struct l
         return -EINVAL;
     if (remain == 0 || ref->n == 0)
         return linkbuffer_write_ref(lb, ref->data, ref->n, ref->release, ref->arg);
+    if (ref->n > PTRDIFF_MAX)
+        return -EINVAL;
 
     size_t keep = 0;
     struct lb_node *before = locate(writer, writer->len - remain, &keep);

@@ -75,6 +75,8 @@ int linkbuffer_reserve_input(struct linkbuffer *lb, size_t max, void **out, size
     size_t size = writer->room < max ? writer->room : max;
     *out = lb_writer_extend(writer, size);
     *n = size;
+    /* What the room could not count: the rest of the block is this side's, too. */
+    writer->room = lb_writer_room(writer->last);
     return 0;
 }
 

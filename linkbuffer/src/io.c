@@ -15,7 +15,7 @@
 
 /* Space that a receiver is offered, and what to go back to when nothing comes. */
 struct offer {
-    struct lb_node *before; /* the last window without it; NULL: none */
+    struct lb_node *before; /* the last written window without it; NULL: none */
     size_t written;
     void *into;
     size_t n;
@@ -23,8 +23,8 @@ struct offer {
 
 static int begin_offer(struct linkbuffer *lb, size_t max, struct offer *offer)
 {
-    lb_input_unhold(lb); /* so that `before` stays */
-    offer->before = lb->writer.last;
+    /* A held place may go at any time, when the reader takes its demand back. */
+    offer->before = lb->writer.len == 0 ? NULL : lb->writer.last;
     offer->written = lb->writer.len;
     return linkbuffer_reserve_input(lb, max, &offer->into, &offer->n);
 }
@@ -34,8 +34,8 @@ static void shrink(struct linkbuffer *lb, const struct offer *offer)
 {
     struct lb_writer *writer = &lb->writer;
     struct lb_node *node = writer->last;
-    if (node == offer->before || !lb_block_is_underused(node->block, node->len) ||
-        lb_writer_demand(lb) > 0)
+    if (node == offer->before || writer->is_held ||
+        !lb_block_is_underused(node->block, node->len) || lb_writer_demand(lb) > 0)
         return;
     struct lb_node *copy = lb_block_node(node->len);
     if (copy == NULL)

@@ -129,6 +129,13 @@ int lb_reader_detach(struct linkbuffer *lb, struct lb_chain *out);
 
 /* Writer side */
 
+/* What may be written behind the window, all of whose block behind it is this side's. */
+static inline uint16_t lb_writer_room(const struct lb_node *last)
+{
+    size_t rest = lb_node_rest(last);
+    return rest < UINT16_MAX ? (uint16_t)rest : UINT16_MAX;
+}
+
 /* Appends windows; nothing may be written behind them. */
 void lb_writer_link(struct lb_writer *writer, struct lb_chain chain);
 /* Appends a new block, of whose payload the first n bytes count as written. */

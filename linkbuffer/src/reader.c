@@ -7,6 +7,9 @@
 #include <errno.h>
 #include <string.h>
 
+/* More windows than a search walks over again. */
+#define LB_SEARCH_WINDOWS ((size_t)64)
+
 static size_t min_size(size_t a, size_t b)
 {
     return a < b ? a : b;
@@ -277,10 +280,14 @@ int linkbuffer_skip(struct linkbuffer *lb, size_t n)
     return status;
 }
 
-/* Offset of the first delimiter at or behind `from`; -EAGAIN: there is none. */
-static ssize_t find(const struct lb_reader *reader, uint8_t delimiter, size_t from)
+/*
+ * Offset of the first delimiter at or behind `from`; -EAGAIN: there is none. *windows: how many
+ * were looked at.
+ */
+static ssize_t find(const struct lb_reader *reader, uint8_t delimiter, size_t from, size_t *windows)
 {
     size_t before = 0;
+    *windows = 0;
     for (const struct lb_node *node = reader->first; node != NULL; node = node->next) {
         size_t start = from > before ? from - before : 0;
         if (start < node->len) {
@@ -289,8 +296,20 @@ static ssize_t find(const struct lb_reader *reader, uint8_t delimiter, size_t fr
                 return (ssize_t)(before + (size_t)(hit - node->data));
         }
         before += node->len;
+        ++*windows;
     }
     return -EAGAIN;
+}
+
+/* Remembers what was searched in vain. */
+static void note_search(struct lb_reader *reader, uint8_t delimiter, size_t consumed,
+                        size_t windows)
+{
+    reader->searched_for = delimiter;
+    reader->searched = (consumed + reader->len) & LB_POSITION_MASK;
+    /* So that to pass them again and again does not cost the square of their number. */
+    if (windows > LB_SEARCH_WINDOWS)
+        (void)pull_up(reader, reader->len);
 }
 
 int linkbuffer_until(struct linkbuffer *lb, uint8_t delimiter, const void **out, size_t *n)
@@ -304,10 +323,10 @@ int linkbuffer_until(struct linkbuffer *lb, uint8_t delimiter, const void **out,
     size_t from = (reader->searched - consumed) & LB_POSITION_MASK;
     if (reader->searched_for != delimiter || from > reader->len)
         from = 0;
-    ssize_t offset = find(reader, delimiter, from);
+    size_t windows;
+    ssize_t offset = find(reader, delimiter, from, &windows);
     if (offset < 0) {
-        reader->searched_for = delimiter;
-        reader->searched = (consumed + reader->len) & LB_POSITION_MASK;
+        note_search(reader, delimiter, consumed, windows);
         return -EAGAIN;
     }
     int status = linkbuffer_next(lb, (size_t)offset + 1, out);
@@ -362,7 +381,7 @@ int lb_reader_detach(struct linkbuffer *lb, struct lb_chain *out)
     if (reader->first == NULL)
         return 0;
     if (reader->exposed) {
-        struct lb_node *hold = lb_node_create(reader->first->block, reader->first->data, 0);
+        struct lb_node *hold = lb_node_share(reader->first, 0);
         if (hold == NULL)
             return -ENOMEM;
         lb_reader_retire(reader, hold);

@@ -16,7 +16,7 @@ static void put_last(struct lb_reader *to, struct lb_node *node)
 /* Puts a further window on the first n bytes of this one at the end of the slice. */
 static int share(struct lb_reader *to, const struct lb_node *node, size_t n)
 {
-    struct lb_node *window = lb_node_create(node->block, node->data, n);
+    struct lb_node *window = lb_node_share(node, n);
     if (window == NULL)
         return -ENOMEM;
     put_last(to, window);
@@ -90,7 +90,7 @@ static int cut(struct linkbuffer *lb, size_t n, struct lb_reader *to)
 static int cut_first(struct linkbuffer *lb, size_t n, struct lb_reader *to)
 {
     struct lb_node *first = lb->reader.first;
-    struct lb_node *window = lb_node_create(first->block, first->data, n);
+    struct lb_node *window = lb_node_share(first, n);
     if (window == NULL)
         return -ENOMEM;
     to->first = window;

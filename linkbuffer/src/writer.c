@@ -218,6 +218,8 @@ int linkbuffer_write_ref(struct linkbuffer *lb, const void *data, size_t n,
             release(arg);
         return 0;
     }
+    if (n > PTRDIFF_MAX)
+        return -EINVAL;
     struct lb_node *node = lb_block_user_node(data, n, release, arg);
     if (node == NULL)
         return -ENOMEM;
@@ -321,7 +323,7 @@ static __attribute__((noinline)) size_t flush_input(struct linkbuffer *lb)
     if (place != NULL) {
         writer->first = place;
         writer->last = place;
-        writer->room = (uint16_t)at_most(lb_node_rest(place), UINT16_MAX);
+        writer->room = lb_writer_room(place);
         writer->is_held = true;
     }
     return n;

@@ -48,11 +48,14 @@ void mc_decay_configure(const struct mcache_options *options)
     size_t limit = options == NULL ? 0 : options->retain_limit;
     unsigned age = options == NULL ? 0 : options->decay_ms;
 
+    /* Held, so that a step in progress does not put off the next one by what was set before. */
+    pthread_mutex_lock(&lock);
     atomic_store_explicit(&retain_limit, limit == 0 ? MCACHE_RETAIN_LIMIT_DEFAULT : limit,
                           memory_order_relaxed);
     atomic_store_explicit(&decay_ms, age == 0 ? MCACHE_DECAY_MS_DEFAULT : age,
                           memory_order_relaxed);
     atomic_store_explicit(&next_step, 0, memory_order_relaxed);
+    pthread_mutex_unlock(&lock);
 }
 
 size_t mc_retain_limit(void)

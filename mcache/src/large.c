@@ -16,7 +16,7 @@ _Static_assert(offsetof(struct mc_segment, free_slices) <= HEADER_BYTES, "header
 _Static_assert(MCACHE_ALIGNMENT_MAX < MC_SEGMENT_SIZE,
                "masking a payload's address finds the header");
 
-/* Relaxed: they count, and order nothing. Paired with mc_large_stats_add(). */
+/* Figures. Paired with mc_large_stats_add(). */
 static _Atomic uint64_t alloc_count;
 static _Atomic uint64_t free_count;
 static _Atomic size_t live_bytes;
@@ -65,7 +65,7 @@ void mc_large_free(void *block)
     size_t bytes = segment->mapped_bytes;
     size_t capacity = mc_large_capacity(block);
 
-    atomic_fetch_add_explicit(&free_count, 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&free_count, 1, memory_order_release);
     atomic_fetch_sub_explicit(&live_bytes, capacity, memory_order_relaxed);
     mc_mark_free(block, capacity);
     if (!mc_unmap(segment, bytes)) {
@@ -104,7 +104,8 @@ size_t mc_large_capacity(const void *block)
 
 void mc_large_stats_add(struct mcache_stats *out)
 {
+    /* Frees first, with acquire: who counts a free also counts the allocation before it. */
+    out->system_free_count += atomic_load_explicit(&free_count, memory_order_acquire);
     out->system_alloc_count += atomic_load_explicit(&alloc_count, memory_order_relaxed);
-    out->system_free_count += atomic_load_explicit(&free_count, memory_order_relaxed);
     out->system_bytes += atomic_load_explicit(&live_bytes, memory_order_relaxed);
 }

@@ -119,6 +119,14 @@ static __attribute__((noinline)) void *alloc_other(size_t size)
 }
 
 /* The slow paths are called last, so that the fast one has nothing to keep across a call. */
+static __attribute__((noinline)) void free_slow(unsigned cls, void *block)
+{
+    int saved_errno = errno;
+
+    mc_cache_push_slow(cls, block);
+    errno = saved_errno;
+}
+
 static inline void *alloc(size_t size)
 {
     struct mc_cache *cache = mc_cache_mine;
@@ -215,7 +223,7 @@ void mcache_free(void *block)
     }
     mc_mark_free(block, mc_class_size(cls));
     if (UNLIKELY(!mc_list_push(&cache->lists[cls], block))) {
-        mc_cache_push_slow(cls, block);
+        free_slow(cls, block);
     }
 }
 
@@ -232,7 +240,7 @@ size_t mcache_capacity(const void *block)
 bool mcache_expand(void *block, size_t size)
 {
     int saved_errno = errno;
-    unsigned cls = class_of_live(block);
+    unsigned cls = block == NULL ? MC_SLICE_NONE : class_of_live(block);
     bool fits = false;
 
     if (cls == MC_SLICE_LARGE) {
@@ -272,7 +280,10 @@ void *mcache_realloc(void *block, size_t size)
 
 void mcache_flush(void)
 {
+    int saved_errno = errno;
+
     mc_cache_flush();
+    errno = saved_errno;
 }
 
 size_t mcache_trim(void)

@@ -302,8 +302,9 @@ static size_t slices_return(struct mc_segment *segment, uint64_t slices)
     pthread_mutex_unlock(&lock);
     if (whole && mc_unmap(segment, MC_SEGMENT_SIZE)) {
         pthread_mutex_lock(&lock);
-        count_returned(MC_SEGMENT_SIZE);
-        return MC_SEGMENT_SIZE;
+        bytes = slice_count(dirty) << MC_SLICE_SHIFT;
+        count_returned(bytes);
+        return bytes;
     }
     kept = discard(segment, dirty);
     pthread_mutex_lock(&lock);

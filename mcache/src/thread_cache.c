@@ -185,6 +185,15 @@ static void init_process(void)
 }
 
 /*
+ * Before anybody else registers for a fork: so ours locks after the others' handlers have run, and
+ * unlocks before, and those may allocate.
+ */
+static __attribute__((constructor)) void init_early(void)
+{
+    pthread_once(&once, init_process);
+}
+
+/*
  * The process ends, or a library that this is linked into is unloaded: then threads that live on
  * must not call thread_end() any more.
  */

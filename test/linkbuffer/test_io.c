@@ -442,3 +442,24 @@ Test(io, what_is_drained_is_what_is_filled_in)
     linkbuffer_destroy(to);
     close_pair(&pair);
 }
+
+static ssize_t fill_all(void *arg, void *into, size_t n)
+{
+    (void)arg;
+    memset(into, 'f', n);
+    return (ssize_t)n;
+}
+
+Test(io, a_source_that_fills_every_offer_holds_about_what_it_gave)
+{
+    SKIP_IF_HOSTILE();
+    size_t sizes[] = {100000, 1 << 20, 16 << 20};
+    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+        struct linkbuffer *lb = make_buffer();
+        struct linkbuffer_stats stats;
+        cr_assert_geq(linkbuffer_pull(lb, sizes[i], fill_all, NULL), (ssize_t)sizes[i]);
+        linkbuffer_stats_read(lb, &stats);
+        cr_assert_leq(stats.bytes_held, 4 * sizes[i]);
+        linkbuffer_destroy(lb);
+    }
+}

@@ -370,3 +370,27 @@ Test(reader, release_frees_what_was_consumed_and_keeps_the_rest)
     cr_assert_eq(figures(lb).blocks, 0);
     linkbuffer_destroy(lb);
 }
+
+Test(reader, searching_in_vain_does_not_leave_windows_to_walk_over_again)
+{
+    SKIP_IF_HOSTILE();
+    struct linkbuffer *lb = make_buffer();
+    struct linkbuffer_stats stats;
+    const void *line;
+    size_t n;
+    for (size_t i = 0; i < 10000; i++) {
+        cr_assert_eq(linkbuffer_write(lb, "x", 1), 0);
+        linkbuffer_flush(lb);
+        cr_assert_eq(linkbuffer_until(lb, '\n', &line, &n), -EAGAIN);
+        linkbuffer_release(lb);
+        linkbuffer_stats_read(lb, &stats);
+        cr_assert_leq(stats.blocks, 66);
+    }
+    cr_assert_leq(stats.bytes_copied, 40000);
+    cr_assert_eq(linkbuffer_write(lb, "\n", 1), 0);
+    linkbuffer_flush(lb);
+    cr_assert_eq(linkbuffer_until(lb, '\n', &line, &n), 0);
+    cr_assert_eq(n, 10001);
+    cr_assert_eq(memchr(line, '\n', n), (const char *)line + 10000);
+    linkbuffer_destroy(lb);
+}

@@ -430,3 +430,11 @@ Test(writer, blocks_of_one_flush_grow)
     cr_assert(holds_unread(lb, TOTAL, 0));
     linkbuffer_destroy(lb);
 }
+
+Test(writer, a_reference_of_an_absurd_length_is_refused)
+{
+    struct linkbuffer *lb = make_buffer();
+    cr_assert_eq(linkbuffer_write_ref(lb, "x", SIZE_MAX, NULL, NULL), -EINVAL);
+    cr_assert_eq(linkbuffer_reserved_len(lb), 0);
+    linkbuffer_destroy(lb);
+}

@@ -138,3 +138,32 @@ Test(fork, child_of_a_busy_process_may_make_any_call)
     }
     cr_assert(atomic_load(&busy_rounds) > 0);
 }
+
+static void allocate_before_fork(void)
+{
+    use_all_classes(NULL);
+}
+
+static void allocate_in_child(void)
+{
+    use_all_classes(NULL);
+}
+
+/* Handlers of others may allocate, whenever they were registered. */
+Test(fork, handlers_that_allocate_do_not_hang, .timeout = 60)
+{
+    int status;
+    pid_t pid;
+
+    cr_assert_eq(pthread_atfork(allocate_before_fork, allocate_before_fork, allocate_in_child), 0);
+    mcache_free(mcache_alloc(16));
+    pid = fork();
+    cr_assert_geq(pid, 0);
+    if (pid == 0) {
+        alarm(20);
+        give_everything_back();
+        _exit(0);
+    }
+    cr_assert_eq(waitpid(pid, &status, 0), pid);
+    cr_assert_eq(status, 0, "wait status %x", (unsigned)status);
+}

@@ -256,3 +256,9 @@ Test(realloc, success_keeps_errno)
     cr_assert_eq(errno, EDOM);
     mcache_free(block);
 }
+
+Test(expand, of_nothing_fails)
+{
+    cr_assert_not(mcache_expand(NULL, 16));
+    cr_assert_eq(stats_now().bad_free_count, 0);
+}

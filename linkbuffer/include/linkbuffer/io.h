@@ -40,7 +40,8 @@ LINKBUFFER_API void linkbuffer_need(struct linkbuffer *lb, size_t n);
  * As linkbuffer_reserve(), except that the library chooses the size: room behind what came before
  * while a demand is unmet, a new block that doubles with what has come when that is full; without
  * a demand 4 KiB to 64 KiB as recent flushes have filled it. Of the n bytes take back what did not
- * come, linkbuffer_commit(lb, linkbuffer_reserved_len(lb) - n + came), and flush.
+ * come, linkbuffer_commit(lb, linkbuffer_reserved_len(lb) - n + came), and flush. Little that came
+ * holds the whole block until linkbuffer_settle(); linkbuffer_fill_fd() copies it by itself.
  *
  * @param max  bytes the receiver takes at most; 0 gives NULL and 0
  * @param out  where to write; untouched on failure

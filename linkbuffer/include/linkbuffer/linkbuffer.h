@@ -96,7 +96,9 @@ LINKBUFFER_API LINKBUFFER_MUST_CHECK int linkbuffer_skip(struct linkbuffer *lb, 
 /**
  * Consumes everything up to and including the first delimiter and shows it in one piece.
  *
- * Bytes searched in vain are not searched again by the next call for the same delimiter.
+ * Bytes searched in vain are not searched again by the next call for the same delimiter. Where they
+ * lie in many small windows these are copied together. A reader of lines bounds them itself, by
+ * linkbuffer_len().
  *
  * @param delimiter  byte to look for
  * @param out        the bytes, delimiter included; untouched on failure
@@ -233,7 +235,8 @@ LINKBUFFER_API LINKBUFFER_MUST_CHECK int linkbuffer_write_byte(struct linkbuffer
  * @param data     n bytes that must not change until release is called
  * @param release  called exactly once, with arg, on the thread that drops the last count, however
  *                 the bytes end. It must not block, panic, or call this library. NULL: nothing
- * @return 0; -ENOMEM: release will not be called. n == 0: 0, and release has been called
+ * @return 0; -ENOMEM, or -EINVAL when n is above PTRDIFF_MAX: release will not be called. n == 0:
+ *         0, and release has been called
  *
  * Thread: writer.
  * Memory: takes data.
@@ -318,7 +321,8 @@ LINKBUFFER_API LINKBUFFER_MUST_CHECK size_t linkbuffer_unread(const struct linkb
 /** Figures of one buffer. */
 struct linkbuffer_stats {
     size_t blocks;       /**< windows on blocks: readable or waiting for release */
-    size_t bytes_held;   /**< capacity of those windows' blocks; one shown twice counts twice */
+    size_t bytes_held;   /**< capacity of those windows' blocks, without the
+                              LINKBUFFER_BLOCK_OVERHEAD of each; one shown twice counts twice */
     size_t bytes_copied; /**< bytes that next, peek, until and settle had to copy, ever */
 };
 

@@ -95,6 +95,7 @@ MCACHE_API MCACHE_MUST_CHECK void *mcache_aligned_alloc(size_t alignment, size_t
  * A block of a class can grow to the size of its class; one above the largest class as far as the
  * addresses behind it are free. The contents stay as they are.
  *
+ * @param block  live; NULL gives false
  * @return whether it does
  */
 MCACHE_API MCACHE_MUST_CHECK bool mcache_expand(void *block, size_t size);
@@ -108,7 +109,8 @@ MCACHE_API MCACHE_MUST_CHECK bool mcache_expand(void *block, size_t size);
  *
  * @param block  live; NULL: as mcache_alloc(size)
  * @param size   bytes wanted; 0 gives a block of the smallest class
- * @return the block, which may have moved; NULL with errno ENOMEM, the old block being as before
+ * @return the block, which may have moved; NULL with errno ENOMEM, the old block being as before;
+ * NULL with errno EINVAL for what mcache_free() would ignore
  *
  * Memory: takes the old block when it succeeds; the caller owns the result.
  */
@@ -145,7 +147,7 @@ MCACHE_API void mcache_flush(void);
  *
  * Flushes the calling thread's cache first; the caches of other threads are not touched.
  *
- * @return bytes given back
+ * @return bytes of free memory given back; the addresses are kept while a segment has live blocks
  */
 MCACHE_API size_t mcache_trim(void);
 
@@ -197,10 +199,10 @@ struct mcache_stats {
     size_t retained_bytes;       /**< of those, bytes free in the shared pool that the system gets
                                       back by decay or mcache_trim(); bounded by retain_limit */
     size_t retain_limit;         /**< as configured */
-    uint64_t returned_bytes;     /**< bytes given back to the system since the start, for classes */
-    size_t live_bytes;           /**< bytes in blocks that callers own, by class size; those
-                                      above the largest class are in system_bytes only */
-    uint64_t bad_free_count;     /**< calls of mcache_free() that were ignored */
+    uint64_t returned_bytes; /**< bytes of free memory given back since the start, for classes */
+    size_t live_bytes;       /**< bytes in blocks that callers own, by class size; those
+                                  above the largest class are in system_bytes only */
+    uint64_t bad_free_count; /**< pointers that were ignored, see mcache_free() */
 };
 
 /**
