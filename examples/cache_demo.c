@@ -25,7 +25,7 @@ static _Noreturn void fail(const char *what)
 }
 
 /* What every user of an allocating call does: look whether there is a block. */
-static void *need(void *block)
+static void *must(void *block)
 {
     if (block == NULL)
         fail(strerror(errno));
@@ -45,21 +45,21 @@ static void show_classes(void)
     static const size_t sizes[] = {0, 100, 128, 129, MCACHE_CLASS_MAX, MCACHE_CLASS_MAX + 1};
     printf("classes:  ");
     for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
-        void *block = need(mcache_alloc(sizes[i]));
+        void *block = must(mcache_alloc(sizes[i]));
         printf(" %zu -> %zu,", sizes[i], mcache_capacity(block));
         mcache_free(block);
     }
-    void *roomy = need(mcache_alloc_capacity(10, 5000));
+    void *roomy = must(mcache_alloc_capacity(10, 5000));
     printf(" 10 with room for 5000 -> %zu\n", mcache_capacity(roomy));
     mcache_free(roomy);
 }
 
 static void show_zeroed(void)
 {
-    char *dirty = need(mcache_alloc(4000));
+    char *dirty = must(mcache_alloc(4000));
     memset(dirty, 'x', 4000);
     mcache_free(dirty);
-    char *block = need(mcache_calloc(1000, 4));
+    char *block = must(mcache_calloc(1000, 4));
     size_t zeroes = 0;
     for (size_t i = 0; i < 4000; i++)
         zeroes += block[i] == 0;
@@ -75,7 +75,7 @@ static void show_alignment(void)
 {
     printf("aligned:  ");
     for (size_t alignment = 64; alignment <= MCACHE_ALIGNMENT_MAX; alignment *= 32) {
-        char *block = need(mcache_aligned_alloc(alignment, 100));
+        char *block = must(mcache_aligned_alloc(alignment, 100));
         printf(" %zu: address mod %zu = %zu,", alignment, alignment,
                (size_t)((uintptr_t)block % alignment));
         mcache_free(block);
@@ -87,16 +87,16 @@ static void show_alignment(void)
 
 static void show_growth(void)
 {
-    char *text = need(mcache_alloc(70));
+    char *text = must(mcache_alloc(70));
     memcpy(text, "kept", sizeof "kept");
     printf("growth:    70 bytes to 128 in place: %s;", mcache_expand(text, 128) ? "yes" : "no");
     const void *before = text;
-    text = need(mcache_realloc(text, 110));
+    text = must(mcache_realloc(text, 110));
     printf(" realloc to 110 %s,", text == before ? "stayed" : "moved");
     before = text;
-    text = need(mcache_realloc(text, 1000));
+    text = must(mcache_realloc(text, 1000));
     printf(" to 1000 %s,", text == before ? "stayed" : "moved");
-    text = need(mcache_realloc(text, 5));
+    text = must(mcache_realloc(text, 5));
     printf(" to 5 has %zu bytes; its content was %s\n", mcache_capacity(text),
            strcmp(text, "kept") == 0 ? "kept" : "lost");
     mcache_free(text);
@@ -118,7 +118,7 @@ static void show_threads(void)
     static void *blocks[HANDED];
     pthread_t thread;
     for (size_t i = 0; i < HANDED; i++)
-        blocks[i] = need(mcache_alloc(1000));
+        blocks[i] = must(mcache_alloc(1000));
     size_t live = stats_now().live_bytes;
     size_t segments = stats_now().segment_bytes;
     if (pthread_create(&thread, NULL, free_all, blocks) != 0)
@@ -127,7 +127,7 @@ static void show_threads(void)
     printf("threads:   %d blocks freed by another thread, live bytes %zu -> %zu;", HANDED, live,
            stats_now().live_bytes);
     for (size_t i = 0; i < HANDED; i++)
-        blocks[i] = need(mcache_alloc(1000));
+        blocks[i] = must(mcache_alloc(1000));
     printf(" as many again take %zu bytes more of the system\n",
            stats_now().segment_bytes - segments);
     free_all(blocks);
@@ -137,7 +137,7 @@ static void burst(void)
 {
     static void *blocks[BURST_BLOCKS];
     for (size_t i = 0; i < BURST_BLOCKS; i++)
-        blocks[i] = memset(need(mcache_alloc(BURST_SIZE)), 1, BURST_SIZE);
+        blocks[i] = memset(must(mcache_alloc(BURST_SIZE)), 1, BURST_SIZE);
     for (size_t i = 0; i < BURST_BLOCKS; i++)
         mcache_free(blocks[i]);
     mcache_flush(); /* this thread's cache too: it is not going to allocate for a while */
