@@ -21,14 +21,14 @@ enum state {
 _Static_assert(sizeof(_Atomic uint32_t) == sizeof(uint32_t), "the word is used as an atomic one");
 
 /* The public struct can be included from C++, which has no _Atomic. */
-static _Atomic uint32_t *state_of(struct gopool_call *call)
+static _Atomic uint32_t *state_of(struct gopool_future *future)
 {
-    return (_Atomic uint32_t *)&call->state;
+    return (_Atomic uint32_t *)&future->state;
 }
 
-static void end(struct gopool_call *call, enum state state)
+static void end(struct gopool_future *future, enum state state)
 {
-    _Atomic uint32_t *word = state_of(call);
+    _Atomic uint32_t *word = state_of(future);
 
     /* Release: pairs with the loads in gopool_wait(). The last touch: the waiter may free it. */
     atomic_store_explicit(word, (uint32_t)state, memory_order_release);
@@ -37,14 +37,14 @@ static void end(struct gopool_call *call, enum state state)
 }
 
 /* The call that the thread is in; where callers run tasks, it may be inside another one. */
-static _Thread_local struct gopool_call *innermost;
+static _Thread_local struct gopool_future *innermost;
 
 static void cancel(void *arg)
 {
-    struct gopool_call *call = arg;
+    struct gopool_future *future = arg;
 
-    innermost = call->outer;
-    end(call, STATE_CANCELED);
+    innermost = future->outer;
+    end(future, STATE_CANCELED);
 }
 
 void gp_call_thread_exits(void)
@@ -55,31 +55,31 @@ void gp_call_thread_exits(void)
 
 static void run_call(void *arg)
 {
-    struct gopool_call *call = arg;
+    struct gopool_future *future = arg;
     struct gopool_defer on_panic;
 
-    call->outer = innermost;
-    innermost = call;
-    gopool_defer_push(&on_panic, cancel, call);
-    call->fn(call->arg);
+    future->outer = innermost;
+    innermost = future;
+    gopool_defer_push(&on_panic, cancel, future);
+    future->fn(future->arg);
     gopool_defer_pop(&on_panic, false);
-    innermost = call->outer;
-    end(call, STATE_RETURNED);
+    innermost = future->outer;
+    end(future, STATE_RETURNED);
 }
 
-int gopool_call(struct gopool *pool, struct gopool_call *call, gopool_fn *fn, void *arg,
+int gopool_call(struct gopool *pool, struct gopool_future *future, gopool_fn *fn, void *arg,
                 uint32_t flags)
 {
     if (fn == NULL)
         return -EINVAL;
-    *call = (struct gopool_call){
-        .task = {.fn = run_call, .arg = call, .flags = flags},
+    *future = (struct gopool_future){
+        .task = {.fn = run_call, .arg = future, .flags = flags},
         .pool = pool,
         .fn = fn,
         .arg = arg,
         .state = STATE_PENDING,
     };
-    return gopool_submit(pool, &call->task);
+    return gopool_submit(pool, &future->task);
 }
 
 static int result_of(uint32_t state)
@@ -87,15 +87,15 @@ static int result_of(uint32_t state)
     return state == STATE_RETURNED ? 0 : -ECANCELED;
 }
 
-int gopool_wait(struct gopool_call *call, int timeout_ms)
+int gopool_wait(struct gopool_future *future, int timeout_ms)
 {
-    _Atomic uint32_t *word = state_of(call);
+    _Atomic uint32_t *word = state_of(future);
     /* Acquire, here and below: what fn did is seen by who has waited for it. */
     uint32_t state = atomic_load_explicit(word, memory_order_acquire);
 
     if (state != STATE_PENDING)
         return result_of(state);
-    if (gopool_is_worker(call->pool))
+    if (gopool_is_worker(future->pool))
         return -EDEADLK;
     const struct timespec deadline = gp_deadline_after((uint32_t)(timeout_ms > 0 ? timeout_ms : 0));
     while (state == STATE_PENDING) {

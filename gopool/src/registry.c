@@ -49,8 +49,10 @@ struct gopool *gopool_find(const char *name)
 void gp_registry_remove(struct gopool *pool)
 {
     pthread_mutex_lock(&lock);
-    struct gopool **link = link_to(pool->config.name);
-    if (*link == pool)
+    struct gopool **link = &registered;
+    while (*link != NULL && *link != pool)
+        link = &(*link)->next_registered;
+    if (*link != NULL)
         *link = pool->next_registered;
     pthread_mutex_unlock(&lock);
 }

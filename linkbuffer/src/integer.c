@@ -1,5 +1,6 @@
 /* Integers in both byte orders, wherever their bytes lie. Either side, as the headers say. */
-#define _DEFAULT_SOURCE /* endian.h */
+/* For endian.h. */
+#define _DEFAULT_SOURCE /* NOLINT(readability-identifier-naming): the C library's name for it */
 #include "linkbuffer.h"
 #include "validate.h"
 

@@ -52,7 +52,7 @@ Test(call, results_are_there_when_the_wait_is_over)
     enum {
         CALLS = 1000
     };
-    static struct gopool_call calls[CALLS];
+    static struct gopool_future calls[CALLS];
     static struct product products[CALLS];
     struct gopool *pool = pool_with(NULL);
 
@@ -73,7 +73,7 @@ Test(call, results_are_there_when_the_wait_is_over)
 Test(call, a_wait_ends_at_its_time)
 {
     struct gopool *pool = pool_with(NULL);
-    struct gopool_call call;
+    struct gopool_future call;
     sem_t gate;
 
     sem_init(&gate, 0, 0);
@@ -91,8 +91,8 @@ Test(call, the_end_by_a_panic_or_by_the_end_of_the_thread_is_told)
 {
     static char message[] = "as told";
     struct gopool *pool = pool_with(&(struct gopool_options){.panic_handler = ignore_panic});
-    struct gopool_call panicking;
-    struct gopool_call exiting;
+    struct gopool_future panicking;
+    struct gopool_future exiting;
 
     cr_assert_eq(gopool_call(pool, &panicking, panic_at_once, message, 0), 0);
     cr_assert_eq(gopool_call(pool, &exiting, exit_thread, NULL, 0), 0);
@@ -113,7 +113,7 @@ struct inside {
 static void wait_inside(void *arg)
 {
     struct inside *inside = arg;
-    struct gopool_call call;
+    struct gopool_future call;
 
     gopool_must(gopool_call(inside->pool, &call, multiply, &inside->product, 0) == 0);
     while ((inside->wait_status = gopool_wait(&call, -1)) == 0)
@@ -127,7 +127,7 @@ static void wait_inside(void *arg)
 Test(call, a_worker_cannot_wait_for_its_own_pool)
 {
     struct inside inside = {.pool = pool_with(NULL)};
-    struct gopool_call call;
+    struct gopool_future call;
 
     cr_assert_eq(gopool_call(inside.pool, &call, wait_inside, &inside, 0), 0);
     cr_assert_eq(gopool_wait(&call, DEADLINE_MS), 0);
@@ -139,7 +139,7 @@ Test(call, a_worker_cannot_wait_for_its_own_pool)
 Test(call, a_refused_call_leaves_nothing_to_wait_for)
 {
     struct gopool *pool = pool_with(NULL);
-    struct gopool_call call;
+    struct gopool_future call;
 
     cr_assert_eq(gopool_call(pool, &call, NULL, NULL, 0), -EINVAL);
     cr_assert_eq(gopool_call(pool, &call, multiply, NULL, 2), -EINVAL);

@@ -54,7 +54,7 @@ static void set_flag(void *arg)
 Test(registry, the_process_has_one_pool_of_its_own)
 {
     pthread_t threads[8];
-    struct gopool_call call;
+    struct gopool_future call;
     int flag = 0;
 
     for (int i = 0; i < 8; i++)

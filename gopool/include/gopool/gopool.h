@@ -155,12 +155,13 @@ GOPOOL_API GOPOOL_MUST_CHECK int gopool_submit_batch(struct gopool *pool,
                                                      struct gopool_task *first);
 
 /**
- * A task that can be waited for. Lives in the caller's object; the fields are gopool's.
+ * The end of a function that a worker runs, to wait for. Lives in the caller's object; the fields
+ * are gopool's.
  */
-struct gopool_call {
+struct gopool_future {
     struct gopool_task task;
     struct gopool *pool;
-    struct gopool_call *outer;
+    struct gopool_future *outer;
     gopool_fn *fn;
     void *arg;
     uint32_t state;
@@ -171,13 +172,13 @@ struct gopool_call {
  *
  * A result is what fn leaves in arg's object; it is there when gopool_wait() has returned 0.
  *
- * @param call   overwritten; not one that is still waited for
+ * @param future overwritten; not one that is still waited for
  * @param flags  as gopool_task.flags
  * @return as gopool_submit(); on failure there is nothing to wait for
  *
- * Memory: lends the call to gopool until gopool_wait() has returned 0 or -ECANCELED.
+ * Memory: lends the future to gopool until gopool_wait() has returned 0 or -ECANCELED.
  */
-GOPOOL_API GOPOOL_MUST_CHECK int gopool_call(struct gopool *pool, struct gopool_call *call,
+GOPOOL_API GOPOOL_MUST_CHECK int gopool_call(struct gopool *pool, struct gopool_future *future,
                                              gopool_fn *fn, void *arg, uint32_t flags);
 
 /**
@@ -188,9 +189,9 @@ GOPOOL_API GOPOOL_MUST_CHECK int gopool_call(struct gopool *pool, struct gopool_
  *         -ETIMEDOUT; -EDEADLK when it has not ended yet and this is a worker of its pool, where
  *         waiting could wait for the waiter
  *
- * Thread: any; several threads may wait for one call.
+ * Thread: any; several threads may wait for one future.
  */
-GOPOOL_API GOPOOL_MUST_CHECK int gopool_wait(struct gopool_call *call, int timeout_ms);
+GOPOOL_API GOPOOL_MUST_CHECK int gopool_wait(struct gopool_future *future, int timeout_ms);
 
 /**
  * The pool of the process, with all defaults: made by the first call, it lasts until the process

@@ -50,7 +50,7 @@ struct gopool_panic {
 /* NOLINTEND(readability-identifier-naming) */
 
 /** The function behind gopool_panic(). */
-GOPOOL_API __attribute__((noreturn)) void
+GOPOOL_API __attribute__((__noreturn__)) void
 gopool_panic_at(const char *file, int line, const char *function, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 
@@ -71,7 +71,7 @@ GOPOOL_API GOPOOL_MUST_CHECK int gopool_try(void (*fn)(void *arg), void *arg,
  * this call on behalf of a panic. Outside a task it prints one line and ends
  * the process with abort(3).
  */
-GOPOOL_API __attribute__((noreturn)) void gopool_exit_task(void);
+GOPOOL_API __attribute__((__noreturn__)) void gopool_exit_task(void);
 
 /** A call to make when the frame is left by a panic or the end of its task. Fields are gopool's. */
 struct gopool_defer {
