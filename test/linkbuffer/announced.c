@@ -88,7 +88,11 @@ static void *receive(void *arg)
     while (now() < shared->deadline) {
         for (int i = 0; i < 100; i++) {
             CHECK(write(fds[1], "abc", 3) == 3);
-            CHECK(linkbuffer_fill_fd(shared->lb, fds[0], 65536) == 3);
+            for (ssize_t left = 3; left > 0;) {
+                ssize_t came = linkbuffer_fill_fd(shared->lb, fds[0], 65536);
+                CHECK(came > 0 && came <= left);
+                left -= came;
+            }
         }
         while (linkbuffer_unread(shared->lb) > 1000)
             sched_yield();
