@@ -46,7 +46,7 @@ size_t linkbuffer_unread(const struct linkbuffer *lb)
     size_t consumed = atomic_load_explicit(&lb->consumed, memory_order_acquire);
     do {
         before = consumed;
-        /* Pairs with the release in linkbuffer_flush(): what the writer knew was consumed, too. */
+        /* Pairs with the release in hand_over(): what the writer knew was consumed, too. */
         flushed = atomic_load_explicit(&lb->flushed, memory_order_acquire);
         consumed = atomic_load_explicit(&lb->consumed, memory_order_acquire);
     } while (consumed != before); /* else the difference may never have been true */

@@ -136,8 +136,6 @@ static inline uint16_t lb_writer_room(const struct lb_node *last)
     return rest < UINT16_MAX ? (uint16_t)rest : UINT16_MAX;
 }
 
-/* Appends windows; nothing may be written behind them. */
-void lb_writer_link(struct lb_writer *writer, struct lb_chain chain);
 /* Appends a new block, of whose payload the first n bytes count as written. */
 void lb_writer_start_block(struct lb_writer *writer, struct lb_node *node, size_t n);
 /* Appends n bytes to the last window; there is room for them, and n > 0. */

@@ -2,8 +2,15 @@
 #include "linkbuffer.h"
 #include "validate.h"
 
-/* A block that an unmet demand may go on in is as large as what has come, or this. */
+/* A block that an unmet demand may go on in was asked for as large as what had come, or this. */
 #define LB_DEMAND_BLOCK_MIN ((size_t)4096 - LINKBUFFER_BLOCK_OVERHEAD)
+
+/* Payload of the largest one, when so many bytes have come. */
+static size_t demand_block_max(size_t came)
+{
+    size_t n = came > LB_DEMAND_BLOCK_MIN ? came : LB_DEMAND_BLOCK_MIN;
+    return lb_round_up(LINKBUFFER_BLOCK_OVERHEAD + n) - LINKBUFFER_BLOCK_OVERHEAD;
+}
 
 static bool is_wasteful(const struct lb_node *node, size_t copy_limit)
 {
@@ -20,7 +27,7 @@ static bool is_awaited(const struct linkbuffer *lb, const struct lb_node *node)
     size_t end = atomic_load_explicit(&lb->consumed, memory_order_relaxed) + came;
     if (node != lb->reader.last || demand == end || demand - end > SIZE_MAX / 2)
         return false;
-    return node->block->capacity <= (came > LB_DEMAND_BLOCK_MIN ? came : LB_DEMAND_BLOCK_MIN) &&
+    return node->block->capacity <= demand_block_max(came) &&
            linkbuffer_block_is_shared(node->block);
 }
 

@@ -69,7 +69,7 @@ void lb_validate_reader(const struct linkbuffer *lb)
     for (int i = 0; node != NULL && i < LB_VALIDATE_MAX; i++, node = node->next)
         validate_window(node);
 
-    /* Pairs with the release in linkbuffer_flush(), which comes before the chain is shown. */
+    /* Pairs with the release in hand_over(), which comes before the chain is shown. */
     size_t flushed = atomic_load_explicit(&lb->flushed, memory_order_acquire);
     size_t consumed = atomic_load_explicit(&lb->consumed, memory_order_relaxed);
     assert(flushed - consumed >= reader->len && flushed - consumed <= SIZE_MAX / 2);
@@ -89,12 +89,13 @@ void lb_validate_writer(const struct linkbuffer *lb)
         assert(writer->room <= (size_t)(block_end(last->block) - (last->data + last->len)));
     }
 
-    /* Pairs with the release in lb_reader_consume(): what was consumed had been flushed. */
+    /* Pairs with the release in lb_reader_count_consumed(): what was consumed had been flushed. */
     size_t consumed = atomic_load_explicit(&lb->consumed, memory_order_acquire);
     size_t flushed = atomic_load_explicit(&lb->flushed, memory_order_relaxed);
     assert(flushed - consumed <= SIZE_MAX / 2);
-    /* Only this side fills the mailbox; relaxed, it is not followed: the reader may take it. */
-    if (atomic_load_explicit(&lb->mailbox, memory_order_relaxed) != NULL)
+    /* Only this side fills these; relaxed, they are not followed: the reader may take them. */
+    if (atomic_load_explicit(&lb->slot, memory_order_relaxed) != NULL ||
+        atomic_load_explicit(&lb->mailbox, memory_order_relaxed) != NULL)
         assert(flushed > 0);
 }
 

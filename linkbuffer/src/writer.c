@@ -44,11 +44,6 @@ static inline void link_chain(struct lb_writer *writer, struct lb_chain chain)
     writer->room = 0;
 }
 
-void lb_writer_link(struct lb_writer *writer, struct lb_chain chain)
-{
-    link_chain(writer, chain);
-}
-
 static inline void link_node(struct lb_writer *writer, struct lb_node *node)
 {
     link_chain(writer, (struct lb_chain){node, node, node->len});

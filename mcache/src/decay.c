@@ -4,6 +4,7 @@
  */
 #include "decay.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdint.h>
@@ -18,7 +19,7 @@
  */
 #define STEP_MS           10
 #define STEP_BYTES_PER_MS ((size_t)1 << 20)
-#define STEP_BYTES_MAX    ((size_t)32 << 20)
+#define STEP_BYTES_MAX    (((size_t)32 << 20) - MC_SEGMENT_SIZE)
 /* A limit is enforced down to this share of it, so that not every further free has to. */
 #define SHRINK_NUMERATOR   7
 #define SHRINK_DENOMINATOR 8
@@ -43,11 +44,16 @@ static uint64_t now_ms(void)
     return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 }
 
-void mc_decay_configure(const struct mcache_options *options)
+int mc_decay_configure(const struct mcache_options *options)
 {
     size_t limit = options == NULL ? 0 : options->retain_limit;
     unsigned age = options == NULL ? 0 : options->decay_ms;
 
+    for (size_t i = 0; options != NULL && i < sizeof(options->reserved) / sizeof(uint32_t); i++) {
+        if (options->reserved[i] != 0) {
+            return -EINVAL;
+        }
+    }
     /* Held, so that a step in progress does not put off the next one by what was set before. */
     pthread_mutex_lock(&lock);
     atomic_store_explicit(&retain_limit, limit == 0 ? MCACHE_RETAIN_LIMIT_DEFAULT : limit,
@@ -56,6 +62,7 @@ void mc_decay_configure(const struct mcache_options *options)
                           memory_order_relaxed);
     atomic_store_explicit(&next_step, 0, memory_order_relaxed);
     pthread_mutex_unlock(&lock);
+    return 0;
 }
 
 size_t mc_retain_limit(void)

@@ -8,8 +8,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* Sets the options; NULL: the defaults. */
-void mc_decay_configure(const struct mcache_options *options);
+/* Sets the options; NULL: the defaults. Returns 0, or -EINVAL for a reserved field that is set. */
+int mc_decay_configure(const struct mcache_options *options);
 
 /* Bytes of free memory that may stay. */
 size_t mc_retain_limit(void);

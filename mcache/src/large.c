@@ -12,7 +12,7 @@
 /* Pages of the system are at most this; a mapping is a multiple of it. */
 #define MAP_UNIT ((size_t)64 << 10)
 
-_Static_assert(offsetof(struct mc_segment, free_slices) <= HEADER_BYTES, "header fields in use");
+_Static_assert(offsetof(struct mc_segment, open) <= HEADER_BYTES, "header fields in use");
 _Static_assert(MCACHE_ALIGNMENT_MAX < MC_SEGMENT_SIZE,
                "masking a payload's address finds the header");
 

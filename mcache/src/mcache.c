@@ -306,9 +306,9 @@ size_t mcache_tick(void)
     return mc_retained();
 }
 
-void mcache_configure(const struct mcache_options *options)
+int mcache_configure(const struct mcache_options *options)
 {
-    mc_decay_configure(options);
+    return mc_decay_configure(options);
 }
 
 void mcache_stats_read(struct mcache_stats *out)

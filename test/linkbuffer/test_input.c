@@ -3,6 +3,7 @@
 
 #include <criterion/criterion.h>
 #include <linkbuffer/io.h>
+#include <string.h>
 
 #define KIB ((size_t)1024)
 #define MIB ((size_t)1024 * 1024)
@@ -407,4 +408,28 @@ Test(input, ten_bytes_left_of_large_blocks_hold_little_in_ten_thousand_buffers)
         cr_assert(holds_unread(buffers[i], 10, i));
         linkbuffer_destroy(buffers[i]);
     }
+}
+
+Test(input, settle_leaves_what_an_unmet_demand_waits_for)
+{
+    SKIP_IF_HOSTILE();
+    struct linkbuffer *lb = make_buffer();
+    struct linkbuffer_stats stats;
+    const void *bytes;
+    size_t came = 0;
+    linkbuffer_need(lb, 100000);
+    while (came < 100000) {
+        void *into;
+        size_t n;
+        cr_assert_eq(linkbuffer_reserve_input(lb, 100, &into, &n), 0);
+        memset(into, 'x', n);
+        came += linkbuffer_flush(lb);
+        linkbuffer_settle(lb, 1984);
+    }
+    linkbuffer_stats_read(lb, &stats);
+    cr_assert_eq(stats.bytes_copied, 0);
+    cr_assert_eq(linkbuffer_next(lb, 100000, &bytes), 0);
+    linkbuffer_stats_read(lb, &stats);
+    cr_assert_leq(stats.bytes_copied, 100000);
+    linkbuffer_destroy(lb);
 }

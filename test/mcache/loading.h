@@ -17,7 +17,7 @@ struct calls {
     size_t (*capacity)(const void *block);
     size_t (*trim)(void);
     size_t (*tick)(void);
-    void (*configure)(const struct mcache_options *options);
+    int (*configure)(const struct mcache_options *options);
     void (*stats_read)(struct mcache_stats *out);
 };
 

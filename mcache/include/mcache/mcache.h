@@ -165,12 +165,13 @@ MCACHE_API size_t mcache_tick(void);
 
 /** How much free memory stays with the process, and for how long. A field of 0 is its default. */
 struct mcache_options {
-    size_t retain_limit; /**< bytes of free memory in the shared pool; what is freed beyond goes
-                              back at once. 1 retains nothing. Metric: mcache_stats.retained_bytes.
-                              Default: MCACHE_RETAIN_LIMIT_DEFAULT */
-    unsigned decay_ms;   /**< memory goes back after it was free for one to three times this,
-                              later where 32 MiB per call are not enough.
-                              Default: MCACHE_DECAY_MS_DEFAULT */
+    size_t retain_limit;  /**< bytes of free memory in the shared pool; what is freed beyond goes
+                               back at once. 1 retains nothing. Metric: mcache_stats.retained_bytes.
+                               Default: MCACHE_RETAIN_LIMIT_DEFAULT */
+    unsigned decay_ms;    /**< memory goes back after it was free for one to three times this,
+                               later where 32 MiB per call are not enough.
+                               Default: MCACHE_DECAY_MS_DEFAULT */
+    uint32_t reserved[4]; /**< must be zero */
 };
 
 /**
@@ -179,8 +180,9 @@ struct mcache_options {
  * May be called at any time; memory above a lowered limit goes back by decay or mcache_trim().
  *
  * @param options  borrowed; NULL: all defaults
+ * @return 0; -EINVAL, nothing changed, when a reserved field is set
  */
-MCACHE_API void mcache_configure(const struct mcache_options *options);
+MCACHE_API int mcache_configure(const struct mcache_options *options);
 
 /** Figures of one class. */
 struct mcache_class_stats {
