@@ -9,6 +9,8 @@
 
 #include "deadline.h"
 #include "registry.h"
+#include "summon.h"
+#include "thread.h"
 #include "worker.h"
 
 #define DEFAULT_NAME            "gopool"
@@ -21,7 +23,7 @@ struct own_task {
     void *arg;
 };
 
-static uint32_t default_cap(void)
+static uint32_t cpus_allowed(void)
 {
     cpu_set_t allowed;
     long cpus;
@@ -31,12 +33,12 @@ static uint32_t default_cap(void)
         cpus = CPU_COUNT(&allowed);
     else
         cpus = sysconf(_SC_NPROCESSORS_ONLN);
-    return 10 * (uint32_t)(cpus > 0 ? cpus : 1) + 64;
+    return cpus > 0 ? (uint32_t)cpus : 1;
 }
 
-static uint32_t cap_or_default(uint32_t cap)
+static uint32_t cap_or_default(const struct gp_config *config, uint32_t cap)
 {
-    return cap != 0 ? cap : default_cap();
+    return cap != 0 ? cap : 10 * config->cpus + 64;
 }
 
 static int read_options(const struct gopool_options *options, struct gp_config *config)
@@ -57,11 +59,38 @@ static int read_options(const struct gopool_options *options, struct gp_config *
         .queue_limit =
             options->queue_limit != 0 ? options->queue_limit : GOPOOL_QUEUE_LIMIT_DEFAULT,
         .when_full = options->when_full,
+        .cpus = cpus_allowed(),
         .panic_handler = options->panic_handler,
         .panic_handler_arg = options->panic_handler_arg,
     };
     memcpy(config->name, name, length);
     return 0;
+}
+
+/* None of these can fail with such attributes on Linux. */
+static void init_sync(struct gopool *pool)
+{
+    pthread_condattr_t monotonic;
+
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(&pool->idle, &monotonic);
+    pthread_cond_init(&pool->monitor_wake, &monotonic);
+    pthread_condattr_destroy(&monotonic);
+    pthread_cond_init(&pool->ended, NULL);
+    pthread_cond_init(&pool->room, NULL);
+    pthread_mutex_init(&pool->lock, NULL);
+    pthread_mutex_init(&pool->take_lock, NULL);
+}
+
+static void destroy_sync(struct gopool *pool)
+{
+    pthread_mutex_destroy(&pool->take_lock);
+    pthread_mutex_destroy(&pool->lock);
+    pthread_cond_destroy(&pool->room);
+    pthread_cond_destroy(&pool->ended);
+    pthread_cond_destroy(&pool->monitor_wake);
+    pthread_cond_destroy(&pool->idle);
 }
 
 int gopool_create(const struct gopool_options *options, struct gopool **out)
@@ -75,21 +104,27 @@ int gopool_create(const struct gopool_options *options, struct gopool **out)
     int status = read_options(options, &config);
     if (status != 0)
         return status;
-    struct gopool *pool = mcache_alloc(sizeof *pool);
+    struct gopool *pool = mcache_aligned_alloc(_Alignof(struct gopool), sizeof *pool);
     if (pool == NULL)
         return -ENOMEM;
-    *pool = (struct gopool){.config = config, .cap = cap_or_default(options->cap)};
-    /* None can fail with such attributes on Linux. */
-    pthread_condattr_t monotonic;
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    pthread_cond_init(&pool->idle, &monotonic);
-    pthread_condattr_destroy(&monotonic);
-    pthread_mutex_init(&pool->lock, NULL);
-    pthread_cond_init(&pool->ended, NULL);
-    pthread_cond_init(&pool->room, NULL);
+    *pool = (struct gopool){.config = config, .cap = cap_or_default(&config, options->cap)};
+    init_sync(pool);
     *out = pool;
     return 0;
+}
+
+/* Ends every thread. Under lock, which it releases in between. */
+static void end_threads(struct gopool *pool)
+{
+    gp_summon_all(pool);
+    pthread_cond_broadcast(&pool->room);
+    pthread_cond_signal(&pool->monitor_wake);
+    while (pool->workers > 0 || pool->monitor != GP_MONITOR_NONE)
+        pthread_cond_wait(&pool->ended, &pool->lock);
+    struct gp_thread *leaver = pool->leaver;
+    pthread_mutex_unlock(&pool->lock);
+    gp_thread_reap(leaver);
+    pthread_mutex_lock(&pool->lock);
 }
 
 int gopool_stop(struct gopool *pool)
@@ -99,14 +134,7 @@ int gopool_stop(struct gopool *pool)
     pthread_mutex_lock(&pool->lock);
     if (pool->phase == GP_PHASE_RUNNING) {
         pool->phase = GP_PHASE_STOPPING;
-        gp_worker_wake_all(pool);
-        pthread_cond_broadcast(&pool->room);
-        while (pool->workers > 0)
-            pthread_cond_wait(&pool->ended, &pool->lock);
-        struct gp_worker *leaver = pool->leaver;
-        pthread_mutex_unlock(&pool->lock);
-        gp_worker_reap(leaver);
-        pthread_mutex_lock(&pool->lock);
+        end_threads(pool);
         pool->phase = GP_PHASE_STOPPED;
         pthread_cond_broadcast(&pool->ended);
     }
@@ -124,43 +152,73 @@ void gopool_destroy(struct gopool *pool)
     /* On a worker of the pool: its own stack would outlive the pool. */
     gopool_must(status == 0);
     gp_registry_remove(pool);
-    pthread_cond_destroy(&pool->idle);
-    pthread_cond_destroy(&pool->room);
-    pthread_cond_destroy(&pool->ended);
-    pthread_mutex_destroy(&pool->lock);
+    destroy_sync(pool);
     mcache_free(pool);
 }
 
+/* Under lock. */
 static bool is_full(const struct gopool *pool)
 {
-    return pool->phase == GP_PHASE_RUNNING && pool->queue.count >= pool->config.queue_limit;
+    return pool->phase == GP_PHASE_RUNNING && gp_pool_queued(pool) >= pool->config.queue_limit;
 }
 
-/* Waits until the queue is not full any more, if that is the rule. Under the lock. */
-static int wait_for_room(struct gopool *pool)
+/* Under lock, which it releases in between. */
+static void wait_for_room(struct gopool *pool)
+{
+    pthread_mutex_unlock(&pool->lock);
+    /* Both: a worker that has taken a task since is seen, one that takes one from now on sees the
+     * call. */
+    gp_pool_lock_both(pool);
+    pool->room_waiters++;
+    gp_pool_update_calls(pool);
+    pthread_mutex_unlock(&pool->take_lock);
+    while (is_full(pool))
+        pthread_cond_wait(&pool->room, &pool->lock);
+    pool->room_waiters--;
+    gp_pool_update_calls(pool);
+}
+
+/* Under lock, which it releases in between. */
+static void run_here(struct gopool *pool, const struct gp_task_list *list)
+{
+    pool->here_count += list->count;
+    pthread_mutex_unlock(&pool->lock);
+    uint32_t panicked = gp_worker_run_here(pool, list->first);
+    gp_pool_lock_both(pool);
+    gp_pool_count_finished(pool, list->count, panicked);
+    gp_pool_tell_idle(pool);
+    pthread_mutex_unlock(&pool->take_lock);
+}
+
+/* What is done about a full queue: 0 when the tasks may come in, -EAGAIN when they may not. Under
+ * lock, which it may release in between. */
+static int meet_full_queue(struct gopool *pool)
 {
     pool->full_count++;
     if (pool->config.when_full != GOPOOL_WHEN_FULL_BLOCK)
         return -EAGAIN;
     if (gp_worker_is_current(pool))
         return -EDEADLK;
-    pool->room_waiters++;
-    while (is_full(pool))
-        pthread_cond_wait(&pool->room, &pool->lock);
-    pool->room_waiters--;
+    wait_for_room(pool);
     return 0;
 }
 
-/* Under the lock, which it releases in between. */
-static void run_here(struct gopool *pool, const struct gp_task_list *list)
+/* Under lock. */
+static int admit(struct gopool *pool, const struct gp_task_list *list, struct gp_summons *summons)
 {
-    pool->submitted_count += list->count;
-    pthread_mutex_unlock(&pool->lock);
-    uint32_t panicked = gp_worker_run_here(pool, list->first);
-    pthread_mutex_lock(&pool->lock);
-    pool->finished_count += list->count;
-    pool->panic_count += panicked;
-    gp_pool_tell_idle(pool);
+    int status = 0;
+
+    if (pool->phase != GP_PHASE_RUNNING)
+        return -ESHUTDOWN;
+    if (pool->workers == 0)
+        /* Under the lock, so that nobody else's task relies on a thread that may not come. */
+        status = gp_summon_first(pool);
+    if (status != 0)
+        return status;
+    gp_task_queue_append(&pool->inbox, list);
+    pool->accepted_count += list->count;
+    *summons = gp_summon(pool);
+    return 0;
 }
 
 /* Accepts a measured list that is not empty. */
@@ -171,24 +229,15 @@ static int accept_tasks(struct gopool *pool, const struct gp_task_list *list)
 
     pthread_mutex_lock(&pool->lock);
     if (is_full(pool))
-        status = wait_for_room(pool);
-    if (status == -EAGAIN && pool->config.when_full == GOPOOL_WHEN_FULL_CALLER_RUNS) {
-        run_here(pool, list);
-        pthread_mutex_unlock(&pool->lock);
-        return 0;
-    }
-    if (status == 0 && pool->phase != GP_PHASE_RUNNING)
-        status = -ESHUTDOWN;
-    else if (status == 0 && pool->workers == 0)
-        /* Under the lock, so that nobody else's task relies on a thread that may not come. */
-        status = gp_worker_start_first(pool);
+        status = meet_full_queue(pool);
     if (status == 0) {
-        gp_task_queue_append(&pool->queue, list);
-        pool->submitted_count += list->count;
-        summons = gp_worker_summon(pool);
+        status = admit(pool, list, &summons);
+    } else if (status == -EAGAIN && pool->config.when_full == GOPOOL_WHEN_FULL_CALLER_RUNS) {
+        run_here(pool, list);
+        status = 0;
     }
     pthread_mutex_unlock(&pool->lock);
-    gp_worker_answer(pool, summons);
+    gp_summon_answer(pool, summons);
     return status;
 }
 
@@ -236,33 +285,47 @@ int gopool_submit_batch(struct gopool *pool, struct gopool_task *first)
 
 void gopool_set_cap(struct gopool *pool, uint32_t cap)
 {
-    pthread_mutex_lock(&pool->lock);
-    pool->cap = cap_or_default(cap);
-    gp_worker_wake_surplus(pool);
-    struct gp_summons summons = gp_worker_summon(pool);
-    pthread_mutex_unlock(&pool->lock);
-    gp_worker_answer(pool, summons);
+    gp_pool_lock_both(pool);
+    pool->cap = cap_or_default(&pool->config, cap);
+    pool->workers_max = pool->cap;
+    gp_summon_surplus(pool);
+    gp_pool_update_calls(pool);
+    struct gp_summons summons = gp_summon(pool);
+    gp_pool_unlock_both(pool);
+    gp_summon_answer(pool, summons);
 }
 
-int gopool_drain(struct gopool *pool, int timeout_ms)
+/* Under lock, which it releases in between. */
+static int wait_until_idle(struct gopool *pool, int timeout_ms)
 {
     const struct timespec deadline = gp_deadline_after((uint32_t)(timeout_ms > 0 ? timeout_ms : 0));
+    uint32_t times = pool->idle_times;
     int error = 0;
 
-    if (gp_worker_is_current(pool))
-        return -EDEADLK;
-    pthread_mutex_lock(&pool->lock);
-    pool->idle_waiters++;
-    while (!gp_pool_is_idle(pool) && error == 0) {
+    while (pool->idle_times == times && error == 0) {
         if (timeout_ms < 0)
             pthread_cond_wait(&pool->idle, &pool->lock);
         else
             error = pthread_cond_timedwait(&pool->idle, &pool->lock, &deadline);
     }
-    pool->idle_waiters--;
+    return pool->idle_times == times ? -ETIMEDOUT : 0;
+}
+
+int gopool_drain(struct gopool *pool, int timeout_ms)
+{
+    int status = 0;
+
+    if (gp_worker_is_current(pool))
+        return -EDEADLK;
+    gp_pool_lock_both(pool);
     bool is_idle = gp_pool_is_idle(pool);
+    pool->idle_waiters++;
+    pthread_mutex_unlock(&pool->take_lock);
+    if (!is_idle)
+        status = wait_until_idle(pool, timeout_ms);
+    pool->idle_waiters--;
     pthread_mutex_unlock(&pool->lock);
-    return is_idle ? 0 : -ETIMEDOUT;
+    return status;
 }
 
 bool gopool_is_worker(const struct gopool *pool)
@@ -272,16 +335,16 @@ bool gopool_is_worker(const struct gopool *pool)
 
 void gopool_stats_read(struct gopool *pool, struct gopool_stats *out)
 {
-    pthread_mutex_lock(&pool->lock);
+    gp_pool_lock_both(pool);
     *out = (struct gopool_stats){
         .workers = pool->workers,
         .cap = pool->cap,
         .idle_workers = pool->parking.count,
-        .submitted_count = pool->submitted_count,
+        .submitted_count = pool->accepted_count + pool->here_count,
         .finished_count = pool->finished_count,
         .panic_count = pool->panic_count,
-        .queued = pool->queue.count,
+        .queued = gp_pool_queued(pool),
         .full_count = pool->full_count,
     };
-    pthread_mutex_unlock(&pool->lock);
+    gp_pool_unlock_both(pool);
 }

@@ -1,10 +1,11 @@
-/* The pool's state, shared by its public calls and its workers. */
+/* The pool's state, shared by its public calls, its workers and its monitor. */
 #ifndef GP_POOL_H
 #define GP_POOL_H
 
 #include <gopool/gopool.h>
 
 #include <pthread.h>
+#include <stdatomic.h>
 
 #include "parking.h"
 #include "task_queue.h"
@@ -12,12 +13,23 @@
 /* Longest prefix of the threads' names: the kernel takes 15 bytes, "-9999" needs five. */
 #define GP_NAME_MAX 10
 
+/* Bytes between what different threads write all the time: two lines, for they are fetched in
+ * pairs. */
+#define GP_CACHE_LINES 128
+
+struct gp_thread;
 struct gp_worker;
 
 enum gp_phase {
     GP_PHASE_RUNNING,
     GP_PHASE_STOPPING, /* refuses tasks, runs those it has */
-    GP_PHASE_STOPPED,  /* no worker is left, all are joined */
+    GP_PHASE_STOPPED,  /* no thread is left, all are joined */
+};
+
+enum gp_monitor_state {
+    GP_MONITOR_NONE,
+    GP_MONITOR_IDLE,     /* sleeps until it is told to watch */
+    GP_MONITOR_WATCHING, /* looks every millisecond whether tasks are left waiting */
 };
 
 /* What the options said, defaults filled in. Never changes. */
@@ -29,51 +41,130 @@ struct gp_config {
     enum gopool_when_full when_full;
     gopool_panic_fn *panic_handler;
     void *panic_handler_arg;
+    uint32_t cpus; /* so many workers are started without waiting for a task to age */
+};
+
+/* Why a worker that comes for a task has to take the lock, too. */
+enum gp_call {
+    GP_CALL_SPARE = 1, /* it may have to summon another one for the tasks it leaves */
+    GP_CALL_OVER = 2,  /* more workers are at work, or exist, than may */
+    GP_CALL_ROOM = 4,  /* a submitter waits for the queue to be less than full */
 };
 
 /*
- * Everything below the lock is guarded by it.
+ * Two locks, so that submitters and workers meet once for many tasks: tasks are submitted into the
+ * inbox under `lock`, where it is also decided which worker is summoned; workers take them from the
+ * outbox under `take_lock`, and only one that finds the outbox empty moves the inbox there, under
+ * both. Who needs both takes `take_lock` first.
  *
- * Invariant that no wake-up is lost: while the queue holds a task, either `searching` is set, or
- * nobody is parked and every worker will look at the queue again when its task ends.
+ * Invariant that no wake-up is lost: while a task waits, either `searching` is set, or as many
+ * workers are at work as may be, each of which looks for a task when its own ends, or nobody is
+ * parked and the monitor watches or no more workers may be started.
+ * - A worker parks holding both locks, having seen both boxes empty or more workers at work than
+ *   the cap: a submit comes before it and is seen, or after it and finds it parked.
+ * - `searching` is cleared under `lock` by the worker it stands for, after it has looked into the
+ *   outbox and before it looks into the inbox for the last time; a submit that relied on it has
+ *   filled the inbox by then.
+ *
+ * The atomics, all relaxed because the locks order what they are used for:
+ * - `taken_count` is stored under `take_lock` and read under either lock. Read under `lock` alone
+ *   it may be behind, so that more tasks seem to wait than do, never fewer: tasks come under
+ * `lock`. It is taken back under both locks only.
+ * - `calls` is stored under `lock` and read under `take_lock`. The bits that somebody relies on
+ *   (ROOM, and SPARE where nobody is summoned at the same time) are set under both locks; one
+ *   that is read although it has been cleared costs a look, nothing else.
+ * - gp_spot.state is stored under `lock`; the sleeper's load in gp_parking_sleep() pairs with it.
  */
 struct gopool {
     struct gp_config config;
     struct gopool *next_registered; /* guarded by the registry's lock */
-    pthread_mutex_t lock;
-    pthread_cond_t ended; /* workers became 0, or phase became GP_PHASE_STOPPED */
-    pthread_cond_t idle;  /* every task that was accepted has ended */
-    uint32_t idle_waiters;
-    pthread_cond_t room; /* fewer tasks wait than the limit, or the pool stops */
-    uint32_t room_waiters;
-    struct gp_task_queue queue;
-    struct gp_parking parking;
+
+    /* Guarded by lock. */
+    _Alignas(GP_CACHE_LINES) pthread_mutex_t lock;
+    struct gp_task_queue inbox;
+    uint64_t accepted_count; /* tasks that came into the inbox */
+    uint64_t here_count;     /* tasks that their submitters have run themselves */
     /*
      * One worker has been woken or is being started to look at the queue and has not looked yet.
      * Nobody needs to summon a second one: the first summons the next if it leaves tasks.
      */
     bool searching;
     enum gp_phase phase;
-    uint32_t cap;             /* most workers */
-    uint32_t workers;         /* slots in use: threads that work or are being started */
-    uint32_t started;         /* threads ever started, numbers their names */
-    struct gp_worker *leaver; /* the last one to leave; the next to leave joins and frees it */
-    uint64_t submitted_count;
+    struct gp_parking parking;
+    uint32_t cap;         /* most workers at work */
+    uint32_t workers;     /* slots in use: threads that exist or are being started */
+    uint32_t workers_max; /* above it workers end; the most there have been since the cap was set */
+    uint32_t started;     /* threads ever started, numbers their names */
+    uint32_t idle_waiters;
+    uint32_t idle_times; /* how often it was seen that every task had ended */
+    uint32_t room_waiters;
+    uint64_t full_count;
+    struct gp_thread *leaver; /* the last thread to leave; the next to leave joins and frees it */
+    enum gp_monitor_state monitor;
+    uint64_t aged_count;         /* of the accepted tasks so many came at least a millisecond ago */
+    pthread_cond_t monitor_wake; /* there is something to watch, or nothing any more */
+    pthread_cond_t ended;        /* no thread is left, or phase became GP_PHASE_STOPPED */
+    pthread_cond_t idle;         /* idle_times has grown */
+    pthread_cond_t room;         /* fewer tasks wait than the limit, or the pool stops */
+
+    /* Guarded by take_lock. */
+    _Alignas(GP_CACHE_LINES) pthread_mutex_t take_lock;
+    struct gp_task_queue outbox;
+    size_t share; /* of the tasks in the outbox, each worker's when they came there */
     uint64_t finished_count;
     uint64_t panic_count;
-    uint64_t full_count;
+
+    /* Guarded as said above. */
+    _Atomic uint64_t taken_count; /* tasks that have left the outbox */
+    _Atomic uint32_t calls;       /* of enum gp_call */
 };
 
-static inline bool gp_pool_is_idle(const struct gopool *pool)
+static inline void gp_pool_lock_both(struct gopool *pool)
 {
-    return pool->finished_count == pool->submitted_count;
+    pthread_mutex_lock(&pool->take_lock);
+    pthread_mutex_lock(&pool->lock);
 }
 
-/* Under the lock, after tasks have ended. */
-static inline void gp_pool_tell_idle(struct gopool *pool)
+static inline void gp_pool_unlock_both(struct gopool *pool)
 {
-    if (pool->idle_waiters > 0 && gp_pool_is_idle(pool))
-        pthread_cond_broadcast(&pool->idle);
+    pthread_mutex_unlock(&pool->lock);
+    pthread_mutex_unlock(&pool->take_lock);
 }
+
+static inline uint64_t gp_pool_taken(const struct gopool *pool)
+{
+    return atomic_load_explicit(&pool->taken_count, memory_order_relaxed);
+}
+
+/* Tasks waiting, or more. Under lock; exact under both. */
+static inline uint64_t gp_pool_queued(const struct gopool *pool)
+{
+    return pool->accepted_count - gp_pool_taken(pool);
+}
+
+/* Workers that count towards the cap. Under lock. */
+static inline uint32_t gp_pool_at_work(const struct gopool *pool)
+{
+    return pool->workers - pool->parking.count;
+}
+
+/* Computes `calls` anew. Under lock, after anything it depends on has changed. */
+void gp_pool_update_calls(struct gopool *pool);
+
+/* Counts tasks that have ended. Under take_lock. */
+static inline void gp_pool_count_finished(struct gopool *pool, size_t finished, size_t panicked)
+{
+    pool->finished_count += finished;
+    pool->panic_count += panicked;
+}
+
+/* Whether every task has ended. Under both locks. */
+static inline bool gp_pool_is_idle(const struct gopool *pool)
+{
+    return pool->finished_count == pool->accepted_count + pool->here_count;
+}
+
+/* Tells who waits for it that every task has ended, if so. Under both locks. */
+void gp_pool_tell_idle(struct gopool *pool);
 
 #endif

@@ -1,4 +1,4 @@
-/* The intrusive queue of accepted tasks. Any thread, under the pool's lock. */
+/* The intrusive queue of accepted tasks. Any thread, under the queue's lock. */
 #include "task_queue.h"
 
 #include <errno.h>
@@ -25,6 +25,12 @@ void gp_task_queue_append(struct gp_task_queue *queue, const struct gp_task_list
         queue->tail->next = list->first;
     queue->tail = list->last;
     queue->count += list->count;
+}
+
+void gp_task_queue_move(struct gp_task_queue *from, struct gp_task_queue *to)
+{
+    *to = *from;
+    *from = (struct gp_task_queue){0};
 }
 
 static bool may_block(const struct gopool_task *task)

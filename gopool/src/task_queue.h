@@ -4,14 +4,14 @@
 
 #include <gopool/gopool.h>
 
-/* All zero is an empty queue. Guarded by the pool's lock. */
+/* All zero is an empty queue. Guarded by a lock of the pool. */
 struct gp_task_queue {
     struct gopool_task *head; /* the oldest; NULL when the queue is empty */
     struct gopool_task *tail; /* the youngest; meaningless when the queue is empty */
     size_t count;
 };
 
-/* A list of tasks linked by next, measured before the pool's lock is taken. */
+/* A list of tasks linked by next, measured before a lock is taken. */
 struct gp_task_list {
     struct gopool_task *first;
     struct gopool_task *last;
@@ -23,6 +23,9 @@ int gp_task_list_measure(struct gopool_task *first, struct gp_task_list *out);
 
 /* Puts a list that is not empty behind the youngest task. */
 void gp_task_queue_append(struct gp_task_queue *queue, const struct gp_task_list *list);
+
+/* Moves all tasks of a queue to another one, which must be empty. */
+void gp_task_queue_move(struct gp_task_queue *from, struct gp_task_queue *to);
 
 /*
  * Takes the oldest task off, and with one that does not block up to max in all of those behind it

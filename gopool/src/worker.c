@@ -1,28 +1,11 @@
-/* One worker thread's life: start, take, run, park, leave. And who is woken or started next. */
+/* One worker's life: take, run, park, leave. */
 #include "worker.h"
 
-#include <errno.h>
-#include <mcache/mcache.h>
-#include <sched.h>
-#include <signal.h>
 #include <stddef.h>
-#include <stdio.h>
-#include <time.h>
 
 #include "call_internal.h"
 #include "panic_internal.h"
-
-struct gp_worker {
-    struct gopool *pool;
-    struct gp_spot spot;
-    pthread_t thread;
-    uint32_t number;
-    bool searcher; /* pool->searching stands for this worker; guarded by the pool's lock */
-    /* Of what it took from the queue. Its own, so that they outlive a task that ends its thread. */
-    struct gopool_task *taken; /* still to be run */
-    uint32_t finished;         /* have ended, but are not counted by the pool yet */
-    uint32_t panicked;         /* of those, by a panic */
-};
+#include "summon.h"
 
 /* Most tasks that a worker takes at once. */
 #define TAKE_MAX 64
@@ -35,38 +18,14 @@ struct handler_call {
 /* The worker that the calling thread is; NULL on other threads. */
 static _Thread_local struct gp_worker *current;
 
-static struct gp_worker *worker_of(struct gp_spot *spot)
+struct gp_worker *gp_worker_of(struct gp_spot *spot)
 {
     return (struct gp_worker *)(void *)((char *)spot - offsetof(struct gp_worker, spot));
 }
 
-/* Takes the warmest worker off the parking and makes it the searcher. Under the lock. */
-static struct gp_spot *wake_searcher(struct gopool *pool)
+bool gp_worker_is_current(const struct gopool *pool)
 {
-    struct gp_spot *spot = gp_parking_pop(&pool->parking);
-
-    if (spot != NULL) {
-        worker_of(spot)->searcher = true;
-        pool->searching = true;
-    }
-    return spot;
-}
-
-struct gp_summons gp_worker_summon(struct gopool *pool)
-{
-    struct gp_summons summons = {0};
-
-    if (pool->searching || pool->queue.head == NULL)
-        return summons;
-    summons.wake = wake_searcher(pool);
-    /* Every worker may be blocked in its task, so as long as the cap allows it another one comes:
-     * one at a time, because `searching` covers a worker that is only being started too. */
-    if (summons.wake == NULL && pool->workers < pool->cap) {
-        pool->workers++;
-        pool->searching = true;
-        summons.start = true;
-    }
-    return summons;
+    return current != NULL && current->thread.pool == pool;
 }
 
 static void call_handler(void *arg)
@@ -87,14 +46,6 @@ static void report_panic(const struct gp_config *config, const struct gopool_pan
         gp_panic_print("panic in the panic handler", &second);
 }
 
-/* So many that the other workers find their share. */
-static size_t take_max(const struct gopool *pool)
-{
-    size_t share = pool->queue.count / pool->workers + 1;
-
-    return share < TAKE_MAX ? share : TAKE_MAX;
-}
-
 /* Returns whether it panicked. The task is the caller's again as soon as its function runs. */
 static bool run(const struct gp_config *config, const struct gopool_task *task)
 {
@@ -112,12 +63,12 @@ static void run_taken(struct gp_worker *worker)
         struct gopool_task *task = worker->taken;
 
         worker->taken = task->next;
-        worker->panicked += run(&worker->pool->config, task);
+        worker->panicked += run(&worker->thread.pool->config, task);
         worker->finished++;
     }
 }
 
-uint32_t gp_worker_run_here(const struct gopool *pool, struct gopool_task *first)
+uint32_t gp_worker_run_here(struct gopool *pool, struct gopool_task *first)
 {
     uint32_t panicked = 0;
 
@@ -130,120 +81,187 @@ uint32_t gp_worker_run_here(const struct gopool *pool, struct gopool_task *first
     return panicked;
 }
 
-/* Under the lock. */
+/* What a worker does when it has looked at the queue. */
+enum next {
+    NEXT_RUN,   /* it has taken tasks */
+    NEXT_PARK,  /* it is on the parking */
+    NEXT_LEAVE, /* it is to end */
+};
+
+/* So many that the other workers find their share. */
+static size_t share_of(const struct gopool *pool)
+{
+    size_t share = pool->outbox.count / pool->workers + 1;
+
+    return share < TAKE_MAX ? share : TAKE_MAX;
+}
+
+/* Under take_lock. The outbox must not be empty. */
+static void take(struct gp_worker *worker)
+{
+    struct gopool *pool = worker->thread.pool;
+    size_t before = pool->outbox.count;
+
+    worker->taken = gp_task_queue_take(&pool->outbox, pool->share);
+    /* Relaxed: see struct gopool. */
+    atomic_store_explicit(&pool->taken_count, gp_pool_taken(pool) + before - pool->outbox.count,
+                          memory_order_relaxed);
+}
+
+/* Under take_lock. */
 static void count_finished(struct gp_worker *worker)
 {
-    worker->pool->finished_count += worker->finished;
-    worker->pool->panic_count += worker->panicked;
+    gp_pool_count_finished(worker->thread.pool, worker->finished, worker->panicked);
     worker->finished = 0;
     worker->panicked = 0;
-    gp_pool_tell_idle(worker->pool);
 }
 
-/* Takes the oldest tasks and runs them. Under the lock, which it releases in between. */
-static void run_next(struct gp_worker *worker)
+/* Under both locks. */
+static enum next choose(struct gp_worker *worker)
 {
-    struct gopool *pool = worker->pool;
+    struct gopool *pool = worker->thread.pool;
+    bool is_over = gp_pool_at_work(pool) > pool->cap;
 
-    worker->taken = gp_task_queue_take(&pool->queue, take_max(pool));
-    if (pool->room_waiters > 0 && pool->queue.count < pool->config.queue_limit)
-        pthread_cond_broadcast(&pool->room);
-    struct gp_summons summons = gp_worker_summon(pool);
-    pthread_mutex_unlock(&pool->lock);
-    gp_worker_answer(pool, summons);
-    run_taken(worker);
-    pthread_mutex_lock(&pool->lock);
-    count_finished(worker);
+    if (pool->workers > pool->workers_max)
+        return NEXT_LEAVE;
+    if (pool->outbox.head != NULL && !is_over) {
+        take(worker);
+        return NEXT_RUN;
+    }
+    if (pool->phase != GP_PHASE_RUNNING)
+        return NEXT_LEAVE;
+    gp_parking_push(&pool->parking, &worker->spot);
+    return NEXT_PARK;
 }
 
-/* The worker is about to look at the queue, so that others may summon the next one again. */
-static void end_search(struct gp_worker *worker)
+/* Under both locks, which it keeps where the worker is to leave. */
+static enum next look_closely(struct gp_worker *worker)
 {
+    struct gopool *pool = worker->thread.pool;
+    struct gp_summons summons = {0};
+
     if (worker->searcher) {
         worker->searcher = false;
-        worker->pool->searching = false;
+        pool->searching = false;
     }
+    gp_pool_tell_idle(pool);
+    if (pool->outbox.head == NULL) {
+        gp_task_queue_move(&pool->inbox, &pool->outbox);
+        pool->share = share_of(pool);
+    }
+    enum next next = choose(worker);
+    gp_pool_update_calls(pool);
+    if (next == NEXT_LEAVE)
+        return next;
+    if (pool->room_waiters > 0 && gp_pool_queued(pool) < pool->config.queue_limit)
+        pthread_cond_broadcast(&pool->room);
+    summons = gp_summon(pool);
+    gp_pool_unlock_both(pool);
+    gp_summon_answer(pool, summons);
+    return next;
+}
+
+/* Whether the worker has to look at more than the outbox. Under take_lock. */
+static bool is_called(const struct gp_worker *worker)
+{
+    const struct gopool *pool = worker->thread.pool;
+    /* Relaxed: see struct gopool. */
+    uint32_t calls = atomic_load_explicit(&pool->calls, memory_order_relaxed);
+
+    if (worker->searcher || pool->outbox.head == NULL)
+        return true;
+    return calls != 0 && (calls != GP_CALL_SPARE || pool->outbox.count > 1);
+}
+
+/* Takes the oldest tasks, or finds a place in the parking. It returns with both locks held where
+ * the worker is to leave, otherwise with none. */
+static enum next look(struct gp_worker *worker)
+{
+    struct gopool *pool = worker->thread.pool;
+
+    pthread_mutex_lock(&pool->take_lock);
+    count_finished(worker);
+    if (is_called(worker)) {
+        pthread_mutex_lock(&pool->lock);
+        return look_closely(worker);
+    }
+    take(worker);
+    pthread_mutex_unlock(&pool->take_lock);
+    return NEXT_RUN;
 }
 
 /*
- * Sleeps until it is summoned or the pool stops; false: idle for too long. Under the lock, which
- * it releases in between.
+ * Sleeps until it is summoned or the pool stops, or until tasks wait that nobody summoned it for.
+ * Returns false, with both locks held, when it has been idle for too long.
  */
-static bool park(struct gp_worker *worker)
+static bool sleep_parked(struct gp_worker *worker)
 {
-    struct gopool *pool = worker->pool;
+    struct gopool *pool = worker->thread.pool;
 
-    gp_parking_push(&pool->parking, &worker->spot);
-    pthread_mutex_unlock(&pool->lock);
-    bool woken = gp_parking_sleep(&worker->spot, pool->config.idle_timeout_ms);
-    pthread_mutex_lock(&pool->lock);
-    /* Relaxed: under the lock, as every store of the state. */
-    if (!woken &&
-        atomic_load_explicit(&worker->spot.state, memory_order_relaxed) != GP_SPOT_AWAKE) {
-        gp_parking_leave(&pool->parking);
-        return false;
+    if (gp_parking_sleep(&worker->spot, pool->config.idle_timeout_ms))
+        return true;
+    gp_pool_lock_both(pool);
+    /* Relaxed: under lock, as every store of the state. */
+    if (atomic_load_explicit(&worker->spot.state, memory_order_relaxed) == GP_SPOT_AWAKE) {
+        gp_pool_unlock_both(pool);
+        return true;
     }
-    end_search(worker);
+    gp_parking_leave(&pool->parking);
+    gp_pool_update_calls(pool);
+    if (gp_pool_queued(pool) == 0)
+        return false;
+    gp_pool_unlock_both(pool);
     return true;
 }
 
-/* The cap has been lowered below the number of workers. Under the lock. */
-static bool is_surplus(const struct gopool *pool)
-{
-    return pool->workers > pool->cap;
-}
-
-/* Returns with the lock held, and the queue empty unless there are too many workers. */
+/* Returns with both locks held. */
 static void work(struct gp_worker *worker)
 {
-    struct gopool *pool = worker->pool;
-    bool wanted = true;
-
-    pthread_mutex_lock(&pool->lock);
-    end_search(worker);
     for (;;) {
-        if (is_surplus(pool))
+        enum next next = look(worker);
+
+        if (next == NEXT_RUN)
+            run_taken(worker);
+        else if (next == NEXT_LEAVE || !sleep_parked(worker))
             return;
-        if (pool->queue.head != NULL)
-            run_next(worker);
-        else if (pool->phase != GP_PHASE_RUNNING || !wanted)
-            return;
-        else
-            wanted = park(worker);
     }
 }
 
-static void fill_slot(struct gopool *pool);
-
-/*
- * Ends a worker's part in the pool. Under the lock, which it releases.
- *
- * The worker waits for the one that left before it, so that at any time at most one thread is
- * unjoined, without a thread that cleans up. Once it is pool->leaver the pool outlives it, for
- * whoever stops the pool joins the leaver.
- */
+/* Ends a worker's part in the pool. Under both locks, which it releases. */
 static void leave(struct gp_worker *worker)
 {
-    struct gopool *pool = worker->pool;
-    struct gp_worker *before = pool->leaver;
+    struct gopool *pool = worker->thread.pool;
     struct gp_summons summons = {0};
     /* Tasks are left by pthread_exit(); then the slot passes on to a successor. */
-    bool successor = !is_surplus(pool) && pool->queue.head != NULL && !pool->searching;
+    bool successor = pool->workers <= pool->workers_max && gp_pool_queued(pool) != 0 &&
+                     !pool->searching && gp_pool_at_work(pool) <= pool->cap;
+    struct gp_thread *before = gp_thread_leave(&worker->thread);
 
-    pool->leaver = worker;
     if (successor) {
         pool->searching = true;
     } else {
         if (--pool->workers == 0)
             pthread_cond_broadcast(&pool->ended);
+        gp_pool_update_calls(pool);
         /* Or because the cap was lowered; then those who stay see to them. */
-        summons = gp_worker_summon(pool);
+        summons = gp_summon(pool);
     }
-    pthread_mutex_unlock(&pool->lock);
+    gp_pool_unlock_both(pool);
     if (successor)
-        fill_slot(pool);
-    gp_worker_answer(pool, summons);
-    gp_worker_reap(before);
+        gp_summon_fill_slot(pool);
+    gp_summon_answer(pool, summons);
+    gp_thread_reap(before);
+}
+
+static void put_back_taken(struct gp_worker *worker)
+{
+    struct gopool *pool = worker->thread.pool;
+    size_t before = pool->outbox.count;
+
+    gp_task_queue_put_back(&pool->outbox, worker->taken);
+    /* Relaxed: see struct gopool. */
+    atomic_store_explicit(&pool->taken_count, gp_pool_taken(pool) - (pool->outbox.count - before),
+                          memory_order_relaxed);
 }
 
 /* The task has ended its thread by pthread_exit(). */
@@ -253,169 +271,22 @@ static void leave_by_exit(void *arg)
 
     gp_call_thread_exits();
     gp_panic_forget();
-    pthread_mutex_lock(&worker->pool->lock);
+    gp_pool_lock_both(worker->thread.pool);
     worker->finished++;
     count_finished(worker);
-    gp_task_queue_put_back(&worker->pool->queue, worker->taken);
+    put_back_taken(worker);
+    gp_pool_tell_idle(worker->thread.pool);
     leave(worker);
 }
 
-static void name_thread(const struct gp_worker *worker)
+void gp_worker_main(struct gp_thread *thread)
 {
-    char name[16];
-
-    snprintf(name, sizeof name, "%s-%u", worker->pool->config.name, worker->number % 10000U);
-    pthread_setname_np(pthread_self(), name);
-}
-
-/*
- * A batch thread does not preempt on wake-up whoever submitted the task; a thread that a task
- * starts does not inherit it. Where the policy is another one, somebody chose it.
- */
-static void ask_for_batch_scheduling(void)
-{
-    const struct sched_param param = {0};
-
-    if (sched_getscheduler(0) == SCHED_OTHER)
-        sched_setscheduler(0, SCHED_BATCH | SCHED_RESET_ON_FORK, &param);
-}
-
-static void *worker_main(void *arg)
-{
-    struct gp_worker *worker = arg;
-    int previous;
+    /* The first member of the worker. */
+    struct gp_worker *worker = (struct gp_worker *)thread;
 
     current = worker;
-    /* By itself: whoever joins it may do so before pthread_create() has told the creator. */
-    worker->thread = pthread_self();
-    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &previous);
-    name_thread(worker);
-    if (worker->pool->config.batch_scheduling)
-        ask_for_batch_scheduling();
     pthread_cleanup_push(leave_by_exit, worker);
     work(worker);
     pthread_cleanup_pop(0);
     leave(worker);
-    return NULL;
-}
-
-/* Creates a thread with asynchronous signals blocked; faults stay deliverable to a handler. */
-static int create_thread(struct gp_worker *worker)
-{
-    static const int faults[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS, SIGABRT};
-    sigset_t blocked;
-    sigset_t previous;
-    pthread_t thread;
-
-    sigfillset(&blocked);
-    for (size_t i = 0; i < sizeof faults / sizeof faults[0]; i++)
-        sigdelset(&blocked, faults[i]);
-    pthread_sigmask(SIG_SETMASK, &blocked, &previous);
-    int error = pthread_create(&thread, NULL, worker_main, worker);
-    pthread_sigmask(SIG_SETMASK, &previous, NULL);
-    return error;
-}
-
-/* Starts a worker on a slot that is counted already, as the searcher. */
-static int start(struct gopool *pool, uint32_t number)
-{
-    struct gp_worker *worker = mcache_alloc(sizeof *worker);
-
-    if (worker == NULL)
-        return -EAGAIN;
-    *worker = (struct gp_worker){.pool = pool, .number = number, .searcher = true};
-    if (create_thread(worker) != 0) {
-        mcache_free(worker);
-        return -EAGAIN;
-    }
-    return 0;
-}
-
-/* Gives a slot back that could not be filled; false when the tasks have nobody else to run them. */
-static bool give_slot_back(struct gopool *pool)
-{
-    struct gp_spot *wake = NULL;
-
-    pthread_mutex_lock(&pool->lock);
-    bool give_back = pool->workers > 1 || pool->queue.head == NULL;
-    if (give_back) {
-        pool->searching = false;
-        if (--pool->workers == 0)
-            pthread_cond_broadcast(&pool->ended);
-        else if (pool->queue.head != NULL)
-            wake = wake_searcher(pool);
-    }
-    pthread_mutex_unlock(&pool->lock);
-    if (wake != NULL)
-        gp_parking_ring(wake);
-    return give_back;
-}
-
-/*
- * Fills a counted slot whose worker-to-be is the searcher. Not under the lock.
- *
- * Where no thread is to be had, the tasks stay with the workers there are. Accepted tasks whose
- * workers have all left are the one case in which it has to wait until the system has a thread.
- */
-static void fill_slot(struct gopool *pool)
-{
-    const struct timespec pause = {.tv_nsec = 1000000};
-
-    pthread_mutex_lock(&pool->lock);
-    uint32_t number = ++pool->started;
-    pthread_mutex_unlock(&pool->lock);
-    while (start(pool, number) != 0) {
-        if (give_slot_back(pool))
-            return;
-        nanosleep(&pause, NULL);
-    }
-}
-
-void gp_worker_answer(struct gopool *pool, struct gp_summons summons)
-{
-    if (summons.wake != NULL)
-        gp_parking_ring(summons.wake);
-    if (summons.start)
-        fill_slot(pool);
-}
-
-int gp_worker_start_first(struct gopool *pool)
-{
-    int status = start(pool, ++pool->started);
-
-    if (status == 0) {
-        pool->workers = 1;
-        pool->searching = true;
-    }
-    return status;
-}
-
-void gp_worker_wake_surplus(struct gopool *pool)
-{
-    uint32_t surplus = is_surplus(pool) ? pool->workers - pool->cap : 0;
-    struct gp_spot *spot;
-
-    for (; surplus > 0 && (spot = gp_parking_pop(&pool->parking)) != NULL; surplus--)
-        gp_parking_ring(spot);
-}
-
-void gp_worker_wake_all(struct gopool *pool)
-{
-    struct gp_spot *spot;
-
-    while ((spot = gp_parking_pop(&pool->parking)) != NULL)
-        gp_parking_ring(spot);
-}
-
-void gp_worker_reap(struct gp_worker *worker)
-{
-    if (worker == NULL)
-        return;
-    pthread_join(worker->thread, NULL);
-    mcache_free(worker);
-}
-
-bool gp_worker_is_current(const struct gopool *pool)
-{
-    return current != NULL && current->pool == pool;
 }

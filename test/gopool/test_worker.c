@@ -13,8 +13,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
+#include "pool.h"
 #include "support.h"
 
 /* A task that tells when it has started and then stays in its worker until it is let go. */
@@ -100,7 +102,8 @@ Test(worker, cap_is_reached_and_never_exceeded)
     WAIT_UNTIL(running(blockers, 8) == 3);
     cr_assert_eq(stats_of(pool).workers, 3);
     cr_assert_eq(stats_of(pool).queued, 5);
-    cr_assert_eq(thread_count(), threads + 3);
+    /* And the monitor. */
+    cr_assert_leq(thread_count(), threads + 3 + 1);
     for (size_t i = 0; i < 8; i++) {
         WAIT_UNTIL(atomic_load(&blockers[i].running) == 1);
         cr_assert_leq(running(blockers, 8), 3);
@@ -108,6 +111,33 @@ Test(worker, cap_is_reached_and_never_exceeded)
     }
     wait_finished(pool, 8);
     cr_assert_eq(stats_of(pool).workers, 3);
+    gopool_destroy(pool);
+}
+
+static void note_time(void *arg)
+{
+    clock_gettime(CLOCK_MONOTONIC, arg);
+}
+
+Test(worker, one_more_than_the_cpus_comes_when_a_task_has_waited_a_millisecond)
+{
+    struct gopool *pool = pool_with(NULL);
+    struct blocker blockers[2];
+    struct timespec submitted;
+    struct timespec ran = {0};
+
+    pool->config.cpus = 2;
+    for (size_t i = 0; i < 2; i++)
+        submit_blocker(pool, &blockers[i]);
+    WAIT_UNTIL(running(blockers, 2) == 2);
+    note_time(&submitted);
+    cr_assert_eq(gopool_go(pool, note_time, &ran), 0);
+    wait_finished(pool, 1);
+    int64_t waited_ns =
+        (ran.tv_sec - submitted.tv_sec) * 1000000000 + ran.tv_nsec - submitted.tv_nsec;
+    cr_assert_geq(waited_ns, 1000000);
+    cr_assert_eq(stats_of(pool).workers, 3);
+    let_go(blockers, 2);
     gopool_destroy(pool);
 }
 

@@ -4,8 +4,9 @@
  * Invariants
  * - Every task that was accepted runs exactly once; workers take tasks in the order of submission,
  *   one at a time, and several at a time where all of them are marked GOPOOL_TASK_NONBLOCKING.
- * - At most `cap` workers exist. Idle workers park on a LIFO stack, the warmest on top, and end
- *   when they have been idle for `idle_timeout_ms`.
+ * - At most `cap` workers exist. As many as there are CPUs are started as soon as tasks wait,
+ * further ones when the oldest task has waited for 1 ms. Idle workers park on a LIFO stack, the
+ * warmest on top, and end when they have been idle for `idle_timeout_ms`.
  * - A panic ends its task, never its worker: deferred calls run last-in first-out, each exactly
  *   once, then the pool's panic handler is told.
  *

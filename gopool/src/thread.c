@@ -1,0 +1,74 @@
+/* The pool's threads: signals, name, scheduling, and the chain in which they are joined. */
+#include "thread.h"
+
+#include <mcache/mcache.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+
+static void name_thread(const struct gp_thread *thread)
+{
+    char name[16];
+
+    snprintf(name, sizeof name, "%s-%u", thread->pool->config.name, thread->number % 10000U);
+    pthread_setname_np(pthread_self(), name);
+}
+
+/*
+ * A batch thread does not preempt on wake-up whoever submitted the task; a thread that a task
+ * starts does not inherit it. Where the policy is another one, somebody chose it.
+ */
+static void ask_for_batch_scheduling(void)
+{
+    const struct sched_param param = {0};
+
+    if (sched_getscheduler(0) == SCHED_OTHER)
+        sched_setscheduler(0, SCHED_BATCH | SCHED_RESET_ON_FORK, &param);
+}
+
+static void *thread_main(void *arg)
+{
+    struct gp_thread *thread = arg;
+    int previous;
+
+    /* By itself: whoever joins it may do so before pthread_create() has told the creator. */
+    thread->id = pthread_self();
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &previous);
+    name_thread(thread);
+    if (thread->pool->config.batch_scheduling)
+        ask_for_batch_scheduling();
+    thread->main(thread);
+    return NULL;
+}
+
+int gp_thread_start(struct gp_thread *thread)
+{
+    static const int faults[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS, SIGABRT};
+    sigset_t blocked;
+    sigset_t previous;
+    pthread_t id;
+
+    sigfillset(&blocked);
+    for (size_t i = 0; i < sizeof faults / sizeof faults[0]; i++)
+        sigdelset(&blocked, faults[i]);
+    pthread_sigmask(SIG_SETMASK, &blocked, &previous);
+    int error = pthread_create(&id, NULL, thread_main, thread);
+    pthread_sigmask(SIG_SETMASK, &previous, NULL);
+    return error;
+}
+
+struct gp_thread *gp_thread_leave(struct gp_thread *thread)
+{
+    struct gp_thread *before = thread->pool->leaver;
+
+    thread->pool->leaver = thread;
+    return before;
+}
+
+void gp_thread_reap(struct gp_thread *thread)
+{
+    if (thread == NULL)
+        return;
+    pthread_join(thread->id, NULL);
+    mcache_free(thread);
+}

@@ -1,0 +1,34 @@
+/* Threads of a pool: how they are started, and joined without a thread that cleans up. */
+#ifndef GP_THREAD_H
+#define GP_THREAD_H
+
+#include "pool.h"
+
+/* A thread's object: a block of mcache whose first member this is. */
+struct gp_thread {
+    struct gopool *pool;
+    pthread_t id;
+    uint32_t number;
+    void (*main)(struct gp_thread *thread);
+};
+
+/*
+ * Starts a thread with asynchronous signals blocked; faults stay deliverable to a handler.
+ * Returns 0 or a positive errno value; then the object stays the caller's.
+ */
+int gp_thread_start(struct gp_thread *thread);
+
+/*
+ * Makes the calling thread the pool's leaver. Under lock. Returns the one before it, which the
+ * caller hands to gp_thread_reap() without a lock.
+ *
+ * Every thread that leaves waits for the one that left before it, so that at any time at most one
+ * is unjoined. Once it is the leaver the pool outlives it, for whoever stops the pool joins the
+ * leaver.
+ */
+struct gp_thread *gp_thread_leave(struct gp_thread *thread);
+
+/* Joins a thread that has left, and with it all that left before; frees it. NULL does nothing. */
+void gp_thread_reap(struct gp_thread *thread);
+
+#endif
