@@ -30,7 +30,7 @@ static void end(struct gopool_future *future, enum state state)
 {
     _Atomic uint32_t *word = state_of(future);
 
-    /* Release: pairs with the loads in gopool_wait(). The last touch: the waiter may free it. */
+    /* Release: pairs with the loads of who waits. The last touch: the waiter may free it. */
     atomic_store_explicit(word, (uint32_t)state, memory_order_release);
     /* Only the address is used; a wake-up of whatever lies there by then is harmless. */
     syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0);
@@ -87,25 +87,38 @@ static int result_of(uint32_t state)
     return state == STATE_RETURNED ? 0 : -ECANCELED;
 }
 
+/* Returns the state, STATE_PENDING when the time is over. */
+static uint32_t sleep_while_pending(_Atomic uint32_t *word, int timeout_ms)
+{
+    const struct timespec deadline = gp_deadline_after((uint32_t)(timeout_ms > 0 ? timeout_ms : 0));
+    uint32_t state = STATE_PENDING;
+    int error = 0;
+
+    while (state == STATE_PENDING && error != ETIMEDOUT) {
+        long woken = syscall(SYS_futex, word, FUTEX_WAIT_BITSET_PRIVATE, STATE_PENDING,
+                             timeout_ms < 0 ? NULL : &deadline, NULL, FUTEX_BITSET_MATCH_ANY);
+
+        error = woken == 0 ? 0 : errno;
+        /* Acquire: as in gopool_wait(). */
+        state = atomic_load_explicit(word, memory_order_acquire);
+    }
+    return state;
+}
+
 int gopool_wait(struct gopool_future *future, int timeout_ms)
 {
     _Atomic uint32_t *word = state_of(future);
-    /* Acquire, here and below: what fn did is seen by who has waited for it. */
+    /* Acquire: what fn did is seen by who has waited for it. */
     uint32_t state = atomic_load_explicit(word, memory_order_acquire);
 
     if (state != STATE_PENDING)
         return result_of(state);
     if (gopool_is_worker(future->pool))
         return -EDEADLK;
-    const struct timespec deadline = gp_deadline_after((uint32_t)(timeout_ms > 0 ? timeout_ms : 0));
-    while (state == STATE_PENDING) {
-        long woken = syscall(SYS_futex, word, FUTEX_WAIT_BITSET_PRIVATE, STATE_PENDING,
-                             timeout_ms < 0 ? NULL : &deadline, NULL, FUTEX_BITSET_MATCH_ANY);
-        int error = woken == 0 ? 0 : errno;
-
-        state = atomic_load_explicit(word, memory_order_acquire);
-        if (state == STATE_PENDING && error == ETIMEDOUT)
-            return -ETIMEDOUT;
-    }
-    return result_of(state);
+    /* The thread may be a worker of another pool. */
+    bool counts = timeout_ms != 0 && gopool_block_begin() == 0;
+    state = sleep_while_pending(word, timeout_ms);
+    if (counts)
+        gopool_block_end();
+    return state == STATE_PENDING ? -ETIMEDOUT : result_of(state);
 }

@@ -59,6 +59,7 @@ static int read_options(const struct gopool_options *options, struct gp_config *
         .queue_limit =
             options->queue_limit != 0 ? options->queue_limit : GOPOOL_QUEUE_LIMIT_DEFAULT,
         .when_full = options->when_full,
+        .max_blocked = options->max_blocked,
         .cpus = cpus_allowed(),
         .panic_handler = options->panic_handler,
         .panic_handler_arg = options->panic_handler_arg,
@@ -162,10 +163,9 @@ static bool is_full(const struct gopool *pool)
     return pool->phase == GP_PHASE_RUNNING && gp_pool_queued(pool) >= pool->config.queue_limit;
 }
 
-/* Under lock, which it releases in between. */
+/* Under no lock. */
 static void wait_for_room(struct gopool *pool)
 {
-    pthread_mutex_unlock(&pool->lock);
     /* Both: a worker that has taken a task since is seen, one that takes one from now on sees the
      * call. */
     gp_pool_lock_both(pool);
@@ -176,6 +176,7 @@ static void wait_for_room(struct gopool *pool)
         pthread_cond_wait(&pool->room, &pool->lock);
     pool->room_waiters--;
     gp_pool_update_calls(pool);
+    pthread_mutex_unlock(&pool->lock);
 }
 
 /* Under lock, which it releases in between. */
@@ -199,7 +200,15 @@ static int meet_full_queue(struct gopool *pool)
         return -EAGAIN;
     if (gp_worker_is_current(pool))
         return -EDEADLK;
-    wait_for_room(pool);
+    while (is_full(pool)) {
+        pthread_mutex_unlock(&pool->lock);
+        /* The thread may be a worker of another pool. */
+        bool counts = gopool_block_begin() == 0;
+        wait_for_room(pool);
+        if (counts)
+            gopool_block_end();
+        pthread_mutex_lock(&pool->lock);
+    }
     return 0;
 }
 
@@ -287,7 +296,7 @@ void gopool_set_cap(struct gopool *pool, uint32_t cap)
 {
     gp_pool_lock_both(pool);
     pool->cap = cap_or_default(&pool->config, cap);
-    pool->workers_max = pool->cap;
+    pool->workers_max = pool->cap + pool->blocked;
     gp_summon_surplus(pool);
     gp_pool_update_calls(pool);
     struct gp_summons summons = gp_summon(pool);
@@ -317,6 +326,8 @@ int gopool_drain(struct gopool *pool, int timeout_ms)
 
     if (gp_worker_is_current(pool))
         return -EDEADLK;
+    /* The thread may be a worker of another pool. */
+    bool counts = gopool_block_begin() == 0;
     gp_pool_lock_both(pool);
     bool is_idle = gp_pool_is_idle(pool);
     pool->idle_waiters++;
@@ -325,6 +336,8 @@ int gopool_drain(struct gopool *pool, int timeout_ms)
         status = wait_until_idle(pool, timeout_ms);
     pool->idle_waiters--;
     pthread_mutex_unlock(&pool->lock);
+    if (counts)
+        gopool_block_end();
     return status;
 }
 
@@ -340,6 +353,7 @@ void gopool_stats_read(struct gopool *pool, struct gopool_stats *out)
         .workers = pool->workers,
         .cap = pool->cap,
         .idle_workers = pool->parking.count,
+        .blocked_workers = pool->blocked,
         .submitted_count = pool->accepted_count + pool->here_count,
         .finished_count = pool->finished_count,
         .panic_count = pool->panic_count,

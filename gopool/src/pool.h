@@ -38,6 +38,7 @@ struct gp_config {
     bool batch_scheduling;
     uint32_t idle_timeout_ms;
     uint32_t queue_limit;
+    uint32_t max_blocked; /* 0: half of the cap */
     enum gopool_when_full when_full;
     gopool_panic_fn *panic_handler;
     void *panic_handler_arg;
@@ -92,6 +93,7 @@ struct gopool {
     enum gp_phase phase;
     struct gp_parking parking;
     uint32_t cap;         /* most workers at work */
+    uint32_t blocked;     /* workers that are not at work, because their tasks block */
     uint32_t workers;     /* slots in use: threads that exist or are being started */
     uint32_t workers_max; /* above it workers end; the most there have been since the cap was set */
     uint32_t started;     /* threads ever started, numbers their names */
@@ -145,7 +147,7 @@ static inline uint64_t gp_pool_queued(const struct gopool *pool)
 /* Workers that count towards the cap. Under lock. */
 static inline uint32_t gp_pool_at_work(const struct gopool *pool)
 {
-    return pool->workers - pool->parking.count;
+    return pool->workers - pool->parking.count - pool->blocked;
 }
 
 /* Computes `calls` anew. Under lock, after anything it depends on has changed. */

@@ -23,6 +23,11 @@ struct gp_worker *gp_worker_of(struct gp_spot *spot)
     return (struct gp_worker *)(void *)((char *)spot - offsetof(struct gp_worker, spot));
 }
 
+struct gp_worker *gp_worker_current(void)
+{
+    return current;
+}
+
 bool gp_worker_is_current(const struct gopool *pool)
 {
     return current != NULL && current->thread.pool == pool;
@@ -65,6 +70,8 @@ static void run_taken(struct gp_worker *worker)
         worker->taken = task->next;
         worker->panicked += run(&worker->thread.pool->config, task);
         worker->finished++;
+        if (worker->block_depth > 0)
+            gp_block_forget(worker);
     }
 }
 
@@ -271,6 +278,8 @@ static void leave_by_exit(void *arg)
 
     gp_call_thread_exits();
     gp_panic_forget();
+    if (worker->block_depth > 0)
+        gp_block_forget(worker);
     gp_pool_lock_both(worker->thread.pool);
     worker->finished++;
     count_finished(worker);

@@ -13,6 +13,7 @@ struct gp_worker {
     struct gopool_task *taken; /* still to be run */
     uint32_t finished;         /* have ended, but are not counted by the pool yet */
     uint32_t panicked;         /* of those, by a panic */
+    uint32_t block_depth;      /* gopool_block_begin() without gopool_block_end(); its own */
 };
 
 /* What a worker's thread runs. */
@@ -20,6 +21,12 @@ void gp_worker_main(struct gp_thread *thread);
 
 /* The worker that has this place in the parking. */
 struct gp_worker *gp_worker_of(struct gp_spot *spot);
+
+/* The worker that the calling thread is; NULL on other threads. */
+struct gp_worker *gp_worker_current(void);
+
+/* Its task has ended, or its thread, where it was blocked: it is not any more. Under no lock. */
+void gp_block_forget(struct gp_worker *worker);
 
 /* Whether the calling thread is a worker of the pool. */
 bool gp_worker_is_current(const struct gopool *pool);

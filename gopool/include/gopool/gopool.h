@@ -4,9 +4,10 @@
  * Invariants
  * - Every task that was accepted runs exactly once; workers take tasks in the order of submission,
  *   one at a time, and several at a time where all of them are marked GOPOOL_TASK_NONBLOCKING.
- * - At most `cap` workers exist. As many as there are CPUs are started as soon as tasks wait,
- * further ones when the oldest task has waited for 1 ms. Idle workers park on a LIFO stack, the
- * warmest on top, and end when they have been idle for `idle_timeout_ms`.
+ * - At most `cap` workers are at work at a time; those in a task that has said that it blocks do
+ * not count. As many as there are CPUs are started as soon as tasks wait, further ones when the
+ * oldest task has waited for 1 ms. Idle workers park on a LIFO stack, the warmest on top, and end
+ * when they have been idle for `idle_timeout_ms`.
  * - A panic ends its task, never its worker: deferred calls run last-in first-out, each exactly
  *   once, then the pool's panic handler is told.
  *
@@ -64,6 +65,9 @@ struct gopool_options {
                                           batch that does not is accepted whole. 0:
                                           GOPOOL_QUEUE_LIMIT_DEFAULT. Metric: gopool_stats.queued */
     enum gopool_when_full when_full; /**< what it does then */
+    uint32_t max_blocked;            /**< most workers that may be blocked and replaced at a time,
+                                          see gopool_block_begin(). 0: half of cap, at least 1.
+                                          Metric: gopool_stats.blocked_workers */
     uint32_t reserved[4];            /**< must be zero */
 };
 
@@ -232,6 +236,29 @@ GOPOOL_API GOPOOL_MUST_CHECK struct gopool *gopool_find(const char *name);
 GOPOOL_API void gopool_set_cap(struct gopool *pool, uint32_t cap);
 
 /**
+ * Says that the task is going to block, so that its worker does not count towards the cap until
+ * gopool_block_end(). Another worker takes its place if tasks wait.
+ *
+ * May be nested; a task that ends inside is at its gopool_block_end().
+ *
+ * @return 0; -EAGAIN when gopool_options.max_blocked workers are blocked: the worker goes on
+ *         counting, and there is no end to declare; -EPERM outside a task of a worker
+ *
+ * Thread: a worker.
+ */
+GOPOOL_API GOPOOL_MUST_CHECK int gopool_block_begin(void);
+
+/**
+ * Says that the task does not block any more.
+ *
+ * While more workers than the cap allows are at work, those that come to the end of a task wait.
+ * Without a gopool_block_begin() before it, it raises a panic.
+ *
+ * Thread: the one that called gopool_block_begin().
+ */
+GOPOOL_API void gopool_block_end(void);
+
+/**
  * Waits until the pool has nothing to do: no task waits, none runs.
  *
  * @param timeout_ms  most milliseconds to wait; 0 only looks, negative waits for ever
@@ -246,6 +273,7 @@ GOPOOL_API GOPOOL_MUST_CHECK bool gopool_is_worker(const struct gopool *pool);
 struct gopool_stats {
     uint32_t workers;         /**< threads that exist or are being started */
     uint32_t idle_workers;    /**< of those, parked */
+    uint32_t blocked_workers; /**< of those, between gopool_block_begin() and gopool_block_end() */
     uint32_t cap;             /**< most workers, as set last */
     uint64_t submitted_count; /**< tasks accepted since the start */
     uint64_t finished_count;  /**< tasks that have ended, by a panic or not */
