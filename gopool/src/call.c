@@ -67,6 +67,15 @@ static void run_call(void *arg)
     end(future, STATE_RETURNED);
 }
 
+void gp_call_origin(const struct gopool_task *task, gopool_fn **fn, void **arg)
+{
+    const struct gopool_future *future = task->arg;
+    bool is_call = task->fn == run_call;
+
+    *fn = is_call ? future->fn : task->fn;
+    *arg = is_call ? future->arg : task->arg;
+}
+
 int gopool_call(struct gopool *pool, struct gopool_future *future, gopool_fn *fn, void *arg,
                 uint32_t flags)
 {

@@ -16,13 +16,6 @@
 #define DEFAULT_NAME            "gopool"
 #define DEFAULT_IDLE_TIMEOUT_MS 10000
 
-/* A task of gopool_go(), which has no object of the caller's to live in. */
-struct own_task {
-    struct gopool_task task;
-    gopool_fn *fn;
-    void *arg;
-};
-
 static uint32_t cpus_allowed(void)
 {
     cpu_set_t allowed;
@@ -61,8 +54,6 @@ static int read_options(const struct gopool_options *options, struct gp_config *
         .when_full = options->when_full,
         .max_blocked = options->max_blocked,
         .cpus = cpus_allowed(),
-        .panic_handler = options->panic_handler,
-        .panic_handler_arg = options->panic_handler_arg,
     };
     memcpy(config->name, name, length);
     return 0;
@@ -108,7 +99,12 @@ int gopool_create(const struct gopool_options *options, struct gopool **out)
     struct gopool *pool = mcache_aligned_alloc(_Alignof(struct gopool), sizeof *pool);
     if (pool == NULL)
         return -ENOMEM;
-    *pool = (struct gopool){.config = config, .cap = cap_or_default(&config, options->cap)};
+    *pool = (struct gopool){
+        .config = config,
+        .cap = cap_or_default(&config, options->cap),
+        .panic_handler = options->panic_handler,
+        .panic_handler_arg = options->panic_handler_arg,
+    };
     init_sync(pool);
     *out = pool;
     return 0;
@@ -250,26 +246,18 @@ static int accept_tasks(struct gopool *pool, const struct gp_task_list *list)
     return status;
 }
 
-static void run_own_task(void *arg)
-{
-    const struct own_task own = *(struct own_task *)arg;
-
-    /* Before the call, which may end in a panic or in pthread_exit(). */
-    mcache_free(arg);
-    own.fn(own.arg);
-}
-
 int gopool_go(struct gopool *pool, gopool_fn *fn, void *arg)
 {
     if (fn == NULL)
         return -EINVAL;
-    struct own_task *own = mcache_alloc(sizeof *own);
-    if (own == NULL)
+    struct gopool_task *task = mcache_alloc(sizeof *task);
+    if (task == NULL)
         return -ENOMEM;
-    *own = (struct own_task){.task = {.fn = run_own_task, .arg = own}, .fn = fn, .arg = arg};
-    int status = gopool_submit(pool, &own->task);
+    *task = (struct gopool_task){.fn = fn, .arg = arg, .flags = GP_TASK_OWNED};
+    const struct gp_task_list list = {.first = task, .last = task, .count = 1};
+    int status = accept_tasks(pool, &list);
     if (status != 0)
-        mcache_free(own);
+        mcache_free(task);
     return status;
 }
 
@@ -302,6 +290,14 @@ void gopool_set_cap(struct gopool *pool, uint32_t cap)
     struct gp_summons summons = gp_summon(pool);
     gp_pool_unlock_both(pool);
     gp_summon_answer(pool, summons);
+}
+
+void gopool_set_panic_handler(struct gopool *pool, gopool_panic_fn *handler, void *arg)
+{
+    pthread_mutex_lock(&pool->lock);
+    pool->panic_handler = handler;
+    pool->panic_handler_arg = arg;
+    pthread_mutex_unlock(&pool->lock);
 }
 
 /* Under lock, which it releases in between. */

@@ -40,8 +40,6 @@ struct gp_config {
     uint32_t queue_limit;
     uint32_t max_blocked; /* 0: half of the cap */
     enum gopool_when_full when_full;
-    gopool_panic_fn *panic_handler;
-    void *panic_handler_arg;
     uint32_t cpus; /* so many workers are started without waiting for a task to age */
 };
 
@@ -101,6 +99,8 @@ struct gopool {
     uint32_t idle_times; /* how often it was seen that every task had ended */
     uint32_t room_waiters;
     uint64_t full_count;
+    gopool_panic_fn *panic_handler;
+    void *panic_handler_arg;
     struct gp_thread *leaver; /* the last thread to leave; the next to leave joins and frees it */
     enum gp_monitor_state monitor;
     uint64_t aged_count;         /* of the accepted tasks so many came at least a millisecond ago */

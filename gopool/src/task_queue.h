@@ -4,6 +4,9 @@
 
 #include <gopool/gopool.h>
 
+/* The task was made by gopool_go(): whoever runs it frees it first. Not for users. */
+#define GP_TASK_OWNED UINT32_C(0x80000000)
+
 /* All zero is an empty queue. Guarded by a lock of the pool. */
 struct gp_task_queue {
     struct gopool_task *head; /* the oldest; NULL when the queue is empty */

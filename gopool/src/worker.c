@@ -1,19 +1,16 @@
 /* One worker's life: take, run, park, leave. */
 #include "worker.h"
 
+#include <mcache/mcache.h>
 #include <stddef.h>
 
 #include "call_internal.h"
 #include "panic_internal.h"
+#include "report.h"
 #include "summon.h"
 
 /* Most tasks that a worker takes at once. */
 #define TAKE_MAX 64
-
-struct handler_call {
-    const struct gp_config *config;
-    const struct gopool_panic *panic;
-};
 
 /* The worker that the calling thread is; NULL on other threads. */
 static _Thread_local struct gp_worker *current;
@@ -33,42 +30,38 @@ bool gp_worker_is_current(const struct gopool *pool)
     return current != NULL && current->thread.pool == pool;
 }
 
-static void call_handler(void *arg)
-{
-    const struct handler_call *call = arg;
-
-    call->config->panic_handler(call->panic, call->config->panic_handler_arg);
-}
-
-static void report_panic(const struct gp_config *config, const struct gopool_panic *panic)
-{
-    struct handler_call call = {config, panic};
-    struct gopool_panic second;
-
-    if (config->panic_handler == NULL)
-        gp_panic_print(config->name, panic);
-    else if (gopool_try(call_handler, &call, &second) != 0)
-        gp_panic_print("panic in the panic handler", &second);
-}
-
 /* Returns whether it panicked. The task is the caller's again as soon as its function runs. */
-static bool run(const struct gp_config *config, const struct gopool_task *task)
+static bool run(struct gopool_task *task, struct gopool_panic *panic)
 {
-    struct gopool_panic panic;
+    const struct gopool_task copy = *task;
+    gopool_fn *fn;
+    void *arg;
 
-    if (gp_panic_try_task(task->fn, task->arg, &panic) == 0)
+    gp_call_origin(task, &fn, &arg);
+    /* Before the call, which may end in pthread_exit(). */
+    if ((copy.flags & GP_TASK_OWNED) != 0)
+        mcache_free(task);
+    if (gp_panic_try_task(copy.fn, copy.arg, panic) == 0)
         return false;
-    report_panic(config, &panic);
+    panic->task_fn = fn;
+    panic->task_arg = arg;
     return true;
 }
 
 static void run_taken(struct gp_worker *worker)
 {
+    struct gopool *pool = worker->thread.pool;
+    struct gopool_panic panic;
+
     while (worker->taken != NULL) {
         struct gopool_task *task = worker->taken;
 
         worker->taken = task->next;
-        worker->panicked += run(&worker->thread.pool->config, task);
+        if (run(task, &panic)) {
+            /* Before the handler, which may end the thread. */
+            worker->panicked++;
+            gp_report(pool, &panic);
+        }
         worker->finished++;
         if (worker->block_depth > 0)
             gp_block_forget(worker);
@@ -77,13 +70,17 @@ static void run_taken(struct gp_worker *worker)
 
 uint32_t gp_worker_run_here(struct gopool *pool, struct gopool_task *first)
 {
+    struct gopool_panic panic;
     uint32_t panicked = 0;
 
     while (first != NULL) {
         struct gopool_task *task = first;
 
         first = task->next;
-        panicked += run(&pool->config, task);
+        if (run(task, &panic)) {
+            panicked++;
+            gp_report(pool, &panic);
+        }
     }
     return panicked;
 }

@@ -38,8 +38,8 @@ typedef void gopool_fn(void *arg);
  *
  * A panic inside the handler is contained and logged.
  *
- * @param panic  borrowed until the call returns
- * @param arg    options.panic_handler_arg
+ * @param panic  borrowed until the call returns; task_fn and task_arg say which task it was
+ * @param arg    as set with the handler
  */
 typedef void gopool_panic_fn(const struct gopool_panic *panic, void *arg);
 
@@ -59,7 +59,7 @@ struct gopool_options {
     uint32_t cap;             /**< most workers at a time; 0: 10 x CPUs allowed + 64 */
     uint32_t idle_timeout_ms; /**< a worker idle for so long ends; 0: 10,000 ms */
     bool disable_batch_scheduling;   /**< false: workers ask for SCHED_BATCH, see sched(7) */
-    gopool_panic_fn *panic_handler;  /**< NULL: one line on stderr */
+    gopool_panic_fn *panic_handler;  /**< as gopool_set_panic_handler() */
     void *panic_handler_arg;         /**< handed to panic_handler */
     uint32_t queue_limit;            /**< a submit finds the queue full when so many tasks wait; a
                                           batch that does not is accepted whole. 0:
@@ -234,6 +234,14 @@ GOPOOL_API GOPOOL_MUST_CHECK struct gopool *gopool_find(const char *name);
  * @param cap  as gopool_options.cap
  */
 GOPOOL_API void gopool_set_cap(struct gopool *pool, uint32_t cap);
+
+/**
+ * Changes who is told of panics that end tasks of the pool, from the next one on.
+ *
+ * @param handler  NULL: a line on stderr
+ * @param arg      handed to the handler
+ */
+GOPOOL_API void gopool_set_panic_handler(struct gopool *pool, gopool_panic_fn *handler, void *arg);
 
 /**
  * Says that the task is going to block, so that its worker does not count towards the cap until

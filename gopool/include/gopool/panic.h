@@ -38,6 +38,9 @@ struct gopool_panic {
     const char *function;                     /**< likewise */
     int line;                                 /**< likewise */
     uint32_t nested;                          /**< panics raised by deferred calls on the way */
+    const char *pool;           /**< name of the pool whose task it ended; else NULL */
+    void (*task_fn)(void *arg); /**< that task's function, as submitted; else NULL */
+    void *task_arg;             /**< that task's arg, as submitted; else NULL */
 };
 
 /* The names of the two macros follow the functions they stand for. */
