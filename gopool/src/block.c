@@ -3,6 +3,7 @@
 
 #include <errno.h>
 
+#include "fork.h"
 #include "summon.h"
 #include "worker.h"
 
@@ -18,7 +19,7 @@ int gopool_block_begin(void)
     struct gp_worker *worker = gp_worker_current();
     struct gp_summons summons = {0};
 
-    if (worker == NULL)
+    if (worker == NULL || gp_fork_is_foreign(worker->thread.pool))
         return -EPERM;
     if (worker->block_depth > 0) {
         worker->block_depth++;
@@ -55,6 +56,8 @@ void gopool_block_end(void)
     struct gp_worker *worker = gp_worker_current();
 
     gopool_must(worker != NULL && worker->block_depth > 0);
+    if (gp_fork_is_foreign(worker->thread.pool))
+        return;
     if (worker->block_depth > 1)
         worker->block_depth--;
     else

@@ -11,6 +11,7 @@
 
 #include "call_internal.h"
 #include "deadline.h"
+#include "fork.h"
 
 enum state {
     STATE_PENDING,
@@ -122,6 +123,8 @@ int gopool_wait(struct gopool_future *future, int timeout_ms)
 
     if (state != STATE_PENDING)
         return result_of(state);
+    if (gp_fork_is_foreign(future->pool))
+        return -EPERM;
     if (gopool_is_worker(future->pool))
         return -EDEADLK;
     /* The thread may be a worker of another pool. */

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "deadline.h"
+#include "fork.h"
 #include "registry.h"
 #include "summon.h"
 #include "thread.h"
@@ -99,8 +100,10 @@ int gopool_create(const struct gopool_options *options, struct gopool **out)
     struct gopool *pool = mcache_aligned_alloc(_Alignof(struct gopool), sizeof *pool);
     if (pool == NULL)
         return -ENOMEM;
+    gp_fork_prepare();
     *pool = (struct gopool){
         .config = config,
+        .fork_count = gp_fork_count,
         .cap = cap_or_default(&config, options->cap),
         .panic_handler = options->panic_handler,
         .panic_handler_arg = options->panic_handler_arg,
@@ -126,6 +129,8 @@ static void end_threads(struct gopool *pool)
 
 int gopool_stop(struct gopool *pool)
 {
+    if (gp_fork_is_foreign(pool))
+        return -EPERM;
     if (gp_worker_is_current(pool))
         return -EDEADLK;
     pthread_mutex_lock(&pool->lock);
@@ -143,7 +148,7 @@ int gopool_stop(struct gopool *pool)
 
 void gopool_destroy(struct gopool *pool)
 {
-    if (pool == NULL)
+    if (pool == NULL || gp_fork_is_foreign(pool))
         return;
     int status = gopool_stop(pool);
     /* On a worker of the pool: its own stack would outlive the pool. */
@@ -232,6 +237,8 @@ static int accept_tasks(struct gopool *pool, const struct gp_task_list *list)
     struct gp_summons summons = {0};
     int status = 0;
 
+    if (gp_fork_is_foreign(pool))
+        return -EPERM;
     pthread_mutex_lock(&pool->lock);
     if (is_full(pool))
         status = meet_full_queue(pool);
@@ -282,6 +289,8 @@ int gopool_submit_batch(struct gopool *pool, struct gopool_task *first)
 
 void gopool_set_cap(struct gopool *pool, uint32_t cap)
 {
+    if (gp_fork_is_foreign(pool))
+        return;
     gp_pool_lock_both(pool);
     pool->cap = cap_or_default(&pool->config, cap);
     pool->workers_max = pool->cap + pool->blocked;
@@ -294,6 +303,8 @@ void gopool_set_cap(struct gopool *pool, uint32_t cap)
 
 void gopool_set_panic_handler(struct gopool *pool, gopool_panic_fn *handler, void *arg)
 {
+    if (gp_fork_is_foreign(pool))
+        return;
     pthread_mutex_lock(&pool->lock);
     pool->panic_handler = handler;
     pool->panic_handler_arg = arg;
@@ -320,6 +331,8 @@ int gopool_drain(struct gopool *pool, int timeout_ms)
 {
     int status = 0;
 
+    if (gp_fork_is_foreign(pool))
+        return -EPERM;
     if (gp_worker_is_current(pool))
         return -EDEADLK;
     /* The thread may be a worker of another pool. */
@@ -344,6 +357,9 @@ bool gopool_is_worker(const struct gopool *pool)
 
 void gopool_stats_read(struct gopool *pool, struct gopool_stats *out)
 {
+    *out = (struct gopool_stats){0};
+    if (gp_fork_is_foreign(pool))
+        return;
     gp_pool_lock_both(pool);
     *out = (struct gopool_stats){
         .workers = pool->workers,

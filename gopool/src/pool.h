@@ -76,6 +76,7 @@ enum gp_call {
  */
 struct gopool {
     struct gp_config config;
+    uint32_t fork_count;            /* gp_fork_count of the process that made it; never changes */
     struct gopool *next_registered; /* guarded by the registry's lock */
 
     /* Guarded by lock. */

@@ -5,6 +5,7 @@
 #include <pthread.h>
 #include <string.h>
 
+#include "fork.h"
 #include "pool.h"
 
 /* Guards the list. Taken alone. */
@@ -28,6 +29,8 @@ int gopool_register(struct gopool *pool)
 {
     int status = 0;
 
+    if (gp_fork_is_foreign(pool))
+        return -EPERM;
     pthread_mutex_lock(&lock);
     struct gopool **link = link_to(pool->config.name);
     if (*link != NULL)
@@ -55,6 +58,12 @@ void gp_registry_remove(struct gopool *pool)
     if (*link != NULL)
         *link = pool->next_registered;
     pthread_mutex_unlock(&lock);
+}
+
+void gp_registry_clear(void)
+{
+    pthread_mutex_init(&lock, NULL);
+    registered = NULL;
 }
 
 static void create_default(void)

@@ -7,4 +7,7 @@
 /* Takes a pool out, if it is in. */
 void gp_registry_remove(struct gopool *pool);
 
+/* Forgets all pools. In a child of fork(2), where nobody else runs. */
+void gp_registry_clear(void);
+
 #endif

@@ -1,6 +1,7 @@
 /* Who is told of a panic that has ended a task. Any thread, not under the pool's lock. */
 #include "report.h"
 
+#include "fork.h"
 #include "panic_internal.h"
 
 struct handler_call {
@@ -22,10 +23,12 @@ void gp_report(struct gopool *pool, struct gopool_panic *panic)
     struct gopool_panic second;
 
     panic->pool = pool->config.name;
-    pthread_mutex_lock(&pool->lock);
-    call.handler = pool->panic_handler;
-    call.arg = pool->panic_handler_arg;
-    pthread_mutex_unlock(&pool->lock);
+    if (!gp_fork_is_foreign(pool)) {
+        pthread_mutex_lock(&pool->lock);
+        call.handler = pool->panic_handler;
+        call.arg = pool->panic_handler_arg;
+        pthread_mutex_unlock(&pool->lock);
+    }
     if (call.handler == NULL)
         gp_panic_print(panic->pool, panic);
     else if (gopool_try(call_handler, &call, &second) != 0)

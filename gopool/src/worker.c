@@ -3,8 +3,11 @@
 
 #include <mcache/mcache.h>
 #include <stddef.h>
+#include <stdlib.h>
+#include <unistd.h>
 
 #include "call_internal.h"
+#include "fork.h"
 #include "panic_internal.h"
 #include "report.h"
 #include "summon.h"
@@ -27,7 +30,7 @@ struct gp_worker *gp_worker_current(void)
 
 bool gp_worker_is_current(const struct gopool *pool)
 {
-    return current != NULL && current->thread.pool == pool;
+    return current != NULL && current->thread.pool == pool && !gp_fork_is_foreign(pool);
 }
 
 /* Returns whether it panicked. The task is the caller's again as soon as its function runs. */
@@ -48,6 +51,17 @@ static bool run(struct gopool_task *task, struct gopool_panic *panic)
     return true;
 }
 
+/* The task has forked and returns in the child as well, where it has nowhere to return to. */
+static _Noreturn void end_child(void)
+{
+    static const char line[] = "gopool: a task has returned in a child of fork(2)\n";
+
+    /* A lost line has no one to tell. */
+    ssize_t written = write(STDERR_FILENO, line, sizeof line - 1);
+    (void)written;
+    _exit(EXIT_FAILURE);
+}
+
 static void run_taken(struct gp_worker *worker)
 {
     struct gopool *pool = worker->thread.pool;
@@ -62,6 +76,8 @@ static void run_taken(struct gp_worker *worker)
             worker->panicked++;
             gp_report(pool, &panic);
         }
+        if (gp_fork_is_foreign(pool))
+            end_child();
         worker->finished++;
         if (worker->block_depth > 0)
             gp_block_forget(worker);
@@ -275,6 +291,8 @@ static void leave_by_exit(void *arg)
 
     gp_call_thread_exits();
     gp_panic_forget();
+    if (gp_fork_is_foreign(worker->thread.pool))
+        return;
     if (worker->block_depth > 0)
         gp_block_forget(worker);
     gp_pool_lock_both(worker->thread.pool);

@@ -14,6 +14,9 @@
  * Threads: every call may be made on any thread at any time, unless it says otherwise. None is
  * async-signal-safe. Tasks run with all asynchronous signals blocked.
  * Errors: 0 or a negative errno value.
+ * fork(2): the parent's pools have no threads in the child. A call on one of them returns -EPERM
+ * there, one that cannot fail does nothing; the child may create pools of its own. A task that
+ * forks must not return in the child, which ends the child with a line on stderr.
  */
 #ifndef GOPOOL_GOPOOL_H
 #define GOPOOL_GOPOOL_H
