@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define POLLERS_MAX 256U
 
@@ -156,6 +157,7 @@ int netpoll_runtime_create(const struct netpoll_runtime_options *options,
         .batch_scheduling = !options->disable_batch_scheduling,
         .log = options->log,
         .log_arg = options->log_arg,
+        .process = getpid(),
     };
     if (runtime->poller_count > POLLERS_MAX)
         runtime->poller_count = POLLERS_MAX;
@@ -179,6 +181,8 @@ int netpoll_runtime_destroy(struct netpoll_runtime *runtime)
 {
     if (runtime == NULL)
         return 0;
+    if (np_runtime_is_foreign(runtime))
+        return -EPERM;
     struct np_poller *poller = np_poller_current();
     if ((poller != NULL && poller->runtime == runtime) || gopool_is_worker(runtime->pool))
         return -EDEADLK;
@@ -231,6 +235,11 @@ void netpoll_runtime_stats_read(const struct netpoll_runtime *runtime, struct ne
         out->requests += figure(&poller->shared.requests);
         out->bytes_out += figure(&poller->shared.bytes_out);
     }
+}
+
+bool np_runtime_is_foreign(const struct netpoll_runtime *runtime)
+{
+    return runtime->process != getpid();
 }
 
 struct np_poller *np_runtime_pick(struct netpoll_runtime *runtime)

@@ -8,6 +8,8 @@
 
 #include <netpoll/runtime.h>
 
+#include <sys/types.h>
+
 #define NP_REASON_BYTES 160
 
 struct netpoll_runtime {
@@ -15,6 +17,7 @@ struct netpoll_runtime {
     uint32_t poller_count;
     bool batch_scheduling;
     bool owns_pool;
+    pid_t process; /* that made it: a child of fork(2) has none of its threads */
     struct gopool *pool;
     netpoll_log_fn *log;
     void *log_arg;
@@ -23,6 +26,9 @@ struct netpoll_runtime {
     _Atomic uint32_t server_count; /* counts only; what they did is ordered by their own end */
     _Atomic uint64_t next_conn_id; /* unique is enough */
 };
+
+/* Whether this process is a child of the one that made the runtime. */
+bool np_runtime_is_foreign(const struct netpoll_runtime *runtime);
 
 /* The poller that has the fewest connections. */
 struct np_poller *np_runtime_pick(struct netpoll_runtime *runtime);

@@ -105,6 +105,8 @@ int netpoll_server_create(struct netpoll_runtime *runtime,
 {
     *out = NULL;
     int status = check_options(options);
+    if (status == 0 && np_runtime_is_foreign(runtime))
+        status = -EPERM;
     if (status != 0)
         return status;
     struct netpoll_server *server = mcache_alloc(sizeof *server);
@@ -186,6 +188,8 @@ static bool is_poller_of(const struct netpoll_runtime *runtime)
 int netpoll_server_listen(struct netpoll_server *server, const char *address)
 {
     struct np_address parsed;
+    if (np_runtime_is_foreign(server->runtime))
+        return -EPERM;
     if (is_poller_of(server->runtime))
         return -EDEADLK;
     int status = np_address_parse(address, &parsed);
@@ -199,6 +203,8 @@ int netpoll_server_listen(struct netpoll_server *server, const char *address)
 
 size_t netpoll_server_listeners(struct netpoll_server *server)
 {
+    if (np_runtime_is_foreign(server->runtime))
+        return 0;
     pthread_mutex_lock(&server->mutex);
     size_t count = server->listener_count;
     pthread_mutex_unlock(&server->mutex);
@@ -207,6 +213,8 @@ size_t netpoll_server_listeners(struct netpoll_server *server)
 
 int netpoll_server_address(struct netpoll_server *server, size_t index, char *out, size_t size)
 {
+    if (np_runtime_is_foreign(server->runtime))
+        return -EPERM;
     pthread_mutex_lock(&server->mutex);
     struct np_listener *listener = server->listeners;
     while (listener != NULL && index-- > 0)
@@ -308,6 +316,8 @@ static void shut_down(struct netpoll_server *server, const struct timespec *dead
 
 int netpoll_server_shutdown(struct netpoll_server *server, uint32_t timeout_ms)
 {
+    if (np_runtime_is_foreign(server->runtime))
+        return -EPERM;
     if (is_poller_of(server->runtime) || gopool_is_worker(server->runtime->pool))
         return -EDEADLK;
     struct timespec deadline = deadline_in(timeout_ms);

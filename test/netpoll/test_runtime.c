@@ -13,6 +13,8 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 TestSuite(runtime, .timeout = 60);
 
@@ -340,4 +342,48 @@ Test(runtime, pollers_give_free_memory_back_and_then_rest)
     poll(NULL, 0, 1000);
     cr_assert_leq(rig_stats(&rig).wakeups, wakeups + 2, "ten ticks if they went on");
     rig_finish_when_idle(&rig);
+}
+
+/* Every call on what the parent has made; the number of the first that is not refused is the exit
+ * status. */
+static void use_what_the_parent_made(void *arg)
+{
+    const struct rig *rig = arg;
+    struct netpoll_server_options options = {.on_request = echo_copy};
+    struct netpoll_server *server;
+    struct netpoll_runtime *own;
+    char address[NETPOLL_ADDRESS_BYTES];
+    alarm(30);
+    if (netpoll_server_create(rig->runtime, &options, &server) != -EPERM || server != NULL)
+        _exit(1);
+    if (netpoll_server_listen(rig->server, "127.0.0.1:0") != -EPERM)
+        _exit(2);
+    if (netpoll_server_listeners(rig->server) != 0)
+        _exit(3);
+    if (netpoll_server_address(rig->server, 0, address, sizeof address) != -EPERM)
+        _exit(4);
+    if (netpoll_server_shutdown(rig->server, 0) != -EPERM)
+        _exit(5);
+    if (netpoll_server_destroy(rig->server) != -EPERM)
+        _exit(6);
+    if (netpoll_runtime_destroy(rig->runtime) != -EPERM)
+        _exit(7);
+    if (netpoll_runtime_create(&(struct netpoll_runtime_options){.backend = backend_under_test()},
+                               &own) != 0)
+        _exit(8);
+    if (netpoll_runtime_destroy(own) != 0)
+        _exit(9);
+}
+
+Test(runtime, a_child_of_fork_cannot_use_it_but_make_its_own)
+{
+    struct netpoll_server_options options = {.on_request = echo_copy};
+    struct rig rig = {0};
+    char output[256];
+    rig_start(&rig, &options);
+    int status = run_in_child(use_what_the_parent_made, &rig, output, sizeof output);
+    cr_assert(WIFEXITED(status), "status %d: %s", status, output);
+    cr_assert_eq(WEXITSTATUS(status), 0, "call %d: %s", WEXITSTATUS(status), output);
+    rig_round_trip(&rig);
+    rig_finish(&rig);
 }

@@ -4,6 +4,9 @@
  * Several runtimes may exist; they share nothing but the process-wide memory pools.
  *
  * Threads: any thread, unless a call says otherwise. Errors: 0 or a negative errno value.
+ * fork(2): the parent's runtimes have no threads in the child, which may make its own. There a call
+ * on one of them or on a server of it returns -EPERM, or 0 where a call counts; the connections'
+ * calls must not be made at all.
  */
 #ifndef NETPOLL_RUNTIME_H
 #define NETPOLL_RUNTIME_H
