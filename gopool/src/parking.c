@@ -12,8 +12,9 @@
 
 static void set_state(struct gp_spot *spot, enum gp_spot_state state)
 {
-    /* Relaxed: pairs with the load in gp_parking_sleep(), see struct gp_spot. */
-    atomic_store_explicit(&spot->state, (uint32_t)state, memory_order_relaxed);
+    /* Release: pairs with the load in gp_parking_sleep(), for what whoever wakes a worker has told
+     * it before. */
+    atomic_store_explicit(&spot->state, (uint32_t)state, memory_order_release);
 }
 
 void gp_parking_push(struct gp_parking *parking, struct gp_spot *spot)
@@ -66,8 +67,8 @@ bool gp_parking_sleep(struct gp_spot *spot, uint32_t timeout_ms)
     const struct timespec deadline = gp_deadline_after(timeout_ms);
 
     for (;;) {
-        /* Relaxed: pairs with the store in set_state(), see struct gp_spot. */
-        uint32_t state = atomic_load_explicit(&spot->state, memory_order_relaxed);
+        /* Acquire: pairs with the store in set_state(). */
+        uint32_t state = atomic_load_explicit(&spot->state, memory_order_acquire);
 
         if (state == GP_SPOT_AWAKE)
             return true;

@@ -23,9 +23,8 @@ struct gp_spot {
     struct gp_spot *colder;
     struct gp_spot *warmer;
     /*
-     * The futex word. Stored under the pool's lock only. The sleeper loads it without the lock
-     * to decide whether to sleep on; it takes the lock before it acts on anything else, so the
-     * lock is what orders the two and both sides are relaxed.
+     * The futex word. Stored under the pool's lock only; the sleeper loads it without the lock to
+     * decide whether to sleep on.
      */
     _Atomic uint32_t state;
 };

@@ -65,14 +65,16 @@ enum gp_call {
  *   outbox and before it looks into the inbox for the last time; a submit that relied on it has
  *   filled the inbox by then.
  *
- * The atomics, all relaxed because the locks order what they are used for:
+ * The atomics. The first two are relaxed, because the locks order what they are used for.
  * - `taken_count` is stored under `take_lock` and read under either lock. Read under `lock` alone
  *   it may be behind, so that more tasks seem to wait than do, never fewer: tasks come under
  * `lock`. It is taken back under both locks only.
  * - `calls` is stored under `lock` and read under `take_lock`. The bits that somebody relies on
  *   (ROOM, and SPARE where nobody is summoned at the same time) are set under both locks; one
  *   that is read although it has been cleared costs a look, nothing else.
- * - gp_spot.state is stored under `lock`; the sleeper's load in gp_parking_sleep() pairs with it.
+ * - gp_spot.state is stored under `lock` with release, after gp_worker.searcher; the sleeper's load
+ *   in gp_parking_sleep() acquires it, for a worker that was woken looks at gp_worker.searcher
+ * under `take_lock`.
  */
 struct gopool {
     struct gp_config config;

@@ -52,16 +52,6 @@ struct gp_summons gp_summon(struct gopool *pool)
     return summons;
 }
 
-void gp_summon_answer(struct gopool *pool, struct gp_summons summons)
-{
-    if (summons.wake != NULL)
-        gp_parking_ring(summons.wake);
-    if (summons.start_worker)
-        gp_summon_fill_slot(pool);
-    if (summons.start_monitor)
-        gp_monitor_start(pool);
-}
-
 static int start(struct gopool *pool, uint32_t number)
 {
     struct gp_worker *worker = mcache_alloc(sizeof *worker);
@@ -88,24 +78,32 @@ int gp_summon_first(struct gopool *pool)
     return status;
 }
 
-/* Gives a slot back that could not be filled; false when the tasks have nobody else to run them. */
+/*
+ * Gives a slot back that could not be filled, and leaves the tasks to a parked worker, or to the
+ * monitor, which tries again after a while. Returns false when they have nobody else to run them.
+ */
 static bool give_slot_back(struct gopool *pool)
 {
-    struct gp_spot *wake = NULL;
+    struct gp_summons summons = {0};
 
     pthread_mutex_lock(&pool->lock);
     bool give_back = pool->workers > 1 || gp_pool_queued(pool) == 0;
     if (give_back) {
         pool->searching = false;
-        if (--pool->workers == 0)
+        if (--pool->workers == 0) {
             pthread_cond_broadcast(&pool->ended);
-        else if (gp_pool_queued(pool) != 0)
-            wake = wake_searcher(pool);
+        } else if (gp_pool_queued(pool) != 0) {
+            summons.wake = wake_searcher(pool);
+            if (summons.wake == NULL)
+                summons.start_monitor = gp_monitor_watch(pool);
+        }
         gp_pool_update_calls(pool);
     }
     pthread_mutex_unlock(&pool->lock);
-    if (wake != NULL)
-        gp_parking_ring(wake);
+    if (summons.wake != NULL)
+        gp_parking_ring(summons.wake);
+    if (summons.start_monitor)
+        gp_monitor_start(pool);
     return give_back;
 }
 
@@ -121,6 +119,16 @@ void gp_summon_fill_slot(struct gopool *pool)
             return;
         nanosleep(&pause, NULL);
     }
+}
+
+void gp_summon_answer(struct gopool *pool, struct gp_summons summons)
+{
+    if (summons.wake != NULL)
+        gp_parking_ring(summons.wake);
+    if (summons.start_worker)
+        gp_summon_fill_slot(pool);
+    if (summons.start_monitor)
+        gp_monitor_start(pool);
 }
 
 void gp_summon_surplus(struct gopool *pool)

@@ -8,7 +8,7 @@
 struct gp_worker {
     struct gp_thread thread; /* first, as gp_thread_start() wants it */
     struct gp_spot spot;
-    bool searcher; /* pool->searching stands for this worker; guarded by lock */
+    bool searcher; /* pool->searching stands for this worker; its own once it is awake */
     /* Of what it took from the queue. Its own, so that they outlive a task that ends its thread. */
     struct gopool_task *taken; /* still to be run */
     uint32_t finished;         /* have ended, but are not counted by the pool yet */

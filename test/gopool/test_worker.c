@@ -387,6 +387,21 @@ Test(worker, without_another_thread_tasks_wait_for_the_workers_there_are)
     gopool_destroy(pool);
 }
 
+Test(worker, a_worker_that_could_not_be_started_is_tried_again_while_tasks_wait)
+{
+    struct gopool *pool = pool_with(&(struct gopool_options){.cap = 4});
+    struct blocker blocker;
+
+    pool->config.cpus = 2;
+    submit_blocker(pool, &blocker);
+    WAIT_UNTIL(running(&blocker, 1) == 1);
+    fail_thread_creation(1);
+    cr_assert_eq(gopool_go(pool, note_order, NULL), 0);
+    wait_finished(pool, 1);
+    let_go(&blocker, 1);
+    gopool_destroy(pool);
+}
+
 struct thread_facts {
     char name[16];
     int policy;
