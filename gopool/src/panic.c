@@ -7,9 +7,10 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <unistd.h>
 
+#include "backtrace.h"
 #include "panic_internal.h"
+#include "report.h"
 
 /*
  * Panics a thread may be in the middle of. A deferred call that panics, deferred by one that
@@ -42,24 +43,6 @@ struct panic_thread {
 /* Static TLS: a call into the loader would cost as much as the rest of gopool_try(). */
 static _Thread_local struct panic_thread self __attribute__((tls_model("initial-exec")));
 
-void gp_panic_print(const char *where, const struct gopool_panic *panic)
-{
-    char line[1024];
-    int length = snprintf(line, sizeof line, "gopool: %s: %s (%s, %s:%d)\n", where, panic->message,
-                          panic->function, panic->file, panic->line);
-
-    if (length < 0)
-        return;
-    size_t bytes = (size_t)length;
-    if (bytes >= sizeof line) {
-        bytes = sizeof line - 1;
-        line[bytes - 1] = '\n';
-    }
-    /* One call, so that lines of several threads stay whole. A lost line has no one to tell. */
-    ssize_t written = write(STDERR_FILENO, line, bytes);
-    (void)written;
-}
-
 void gp_panic_forget(void)
 {
     self = (struct panic_thread){0};
@@ -67,7 +50,7 @@ void gp_panic_forget(void)
 
 static __attribute__((noreturn)) void die(const char *where, const struct gopool_panic *panic)
 {
-    gp_panic_print(where, panic);
+    gp_report_last_words(where, panic);
     abort();
 }
 
@@ -106,6 +89,8 @@ void gopool_panic_at(const char *file, int line, const char *function, const cha
         die("panic outside a task and gopool_try()", &panic);
     if (self.depth == DEPTH_MAX)
         die("panics in deferred calls are nested too deep", &panic);
+    panic.frame_count =
+        gp_backtrace_take_from(__builtin_return_address(0), panic.frames, GOPOOL_PANIC_FRAMES);
     self.depth++;
     /* Before the jump, while the frames that hold the deferred calls still exist. */
     panic.nested = run_deferred(boundary->outer_defers);
@@ -130,6 +115,9 @@ void gopool_exit_task(void)
     /* One in a deferred call gives up the panics whose calls those are, but does not hide them. */
     panic.nested += self.depth - boundary->outer_depth;
     self.depth = boundary->outer_depth;
+    if (panic.nested != 0)
+        panic.frame_count =
+            gp_backtrace_take_from(__builtin_return_address(0), panic.frames, GOPOOL_PANIC_FRAMES);
     self.innermost = boundary->previous;
     *boundary->panic = panic;
     _longjmp(boundary->env, panic.nested == 0 ? JUMP_EXIT : JUMP_PANIC);
@@ -163,7 +151,10 @@ int gopool_try(void (*fn)(void *arg), void *arg, struct gopool_panic *panic)
 
     boundary.panic = panic != NULL ? panic : &unwanted;
     boundary.is_task = false;
-    return call_within(&boundary, fn, arg);
+    int status = call_within(&boundary, fn, arg);
+    if (status != 0)
+        gp_report_to_hook(boundary.panic);
+    return status;
 }
 
 int gp_panic_try_task(void (*fn)(void *arg), void *arg, struct gopool_panic *panic)

@@ -5,13 +5,11 @@
 #include <gopool/panic.h>
 
 /*
- * As gopool_try(), for the function of a task: gopool_exit_task() ends here, as a return; as a
- * panic when deferred calls raised any.
+ * As gopool_try(), for the function of a task and for what is told of its panic: gopool_exit_task()
+ * ends here, as a return; as a panic when deferred calls raised any. The hook is not told: the
+ * caller knows more about the panic than it does.
  */
 int gp_panic_try_task(void (*fn)(void *arg), void *arg, struct gopool_panic *panic);
-
-/* Writes one line about a panic to stderr. Allocates nothing. */
-void gp_panic_print(const char *where, const struct gopool_panic *panic);
 
 /* Forgets the boundaries and deferred calls of the thread: pthread_exit() has cut their frames. */
 void gp_panic_forget(void);

@@ -524,7 +524,7 @@ Test(worker, a_panic_in_the_handler_is_contained_and_logged)
     cr_assert_not_null(strstr(second + 1, "panic in the panic handler: handler after task 8"));
 }
 
-Test(worker, without_a_handler_a_panic_is_one_line_with_the_pools_name)
+Test(worker, without_a_handler_a_panic_is_printed_with_the_pools_name)
 {
     struct gopool_options options = {.cap = 1, .name = "billing"};
     char output[1024];

@@ -39,7 +39,7 @@ typedef void gopool_fn(void *arg);
 /**
  * Called on the worker after a task has panicked and its deferred calls have run.
  *
- * A panic inside the handler is contained and logged.
+ * A panic inside the handler is contained and printed.
  *
  * @param panic  borrowed until the call returns; task_fn and task_arg say which task it was
  * @param arg    as set with the handler
@@ -241,7 +241,7 @@ GOPOOL_API void gopool_set_cap(struct gopool *pool, uint32_t cap);
 /**
  * Changes who is told of panics that end tasks of the pool, from the next one on.
  *
- * @param handler  NULL: a line on stderr
+ * @param handler  NULL: a line and a backtrace on stderr, at most ten a second in the process
  * @param arg      handed to the handler
  */
 GOPOOL_API void gopool_set_panic_handler(struct gopool *pool, gopool_panic_fn *handler, void *arg);

@@ -31,6 +31,9 @@ extern "C" {
 /** Most bytes of a panic's message, the terminating NUL included; longer ones are cut. */
 #define GOPOOL_PANIC_MESSAGE_BYTES 256
 
+/** Most return addresses that a panic keeps. */
+#define GOPOOL_PANIC_FRAMES 32
+
 /** What is known about a panic. */
 struct gopool_panic {
     char message[GOPOOL_PANIC_MESSAGE_BYTES]; /**< never empty */
@@ -38,9 +41,12 @@ struct gopool_panic {
     const char *function;                     /**< likewise */
     int line;                                 /**< likewise */
     uint32_t nested;                          /**< panics raised by deferred calls on the way */
-    const char *pool;           /**< name of the pool whose task it ended; else NULL */
-    void (*task_fn)(void *arg); /**< that task's function, as submitted; else NULL */
-    void *task_arg;             /**< that task's arg, as submitted; else NULL */
+    uint32_t frame_count;                     /**< of frames; 0 where nothing can be known */
+    void *frames[GOPOOL_PANIC_FRAMES]; /**< return addresses, that of gopool_panic() first; for
+                                            backtrace_symbols_fd(3) */
+    const char *pool;                  /**< name of the pool whose task it ended; else NULL */
+    void (*task_fn)(void *arg);        /**< that task's function, as submitted; else NULL */
+    void *task_arg;                    /**< that task's arg, as submitted; else NULL */
 };
 
 /* The names of the two macros follow the functions they stand for. */
@@ -69,12 +75,38 @@ GOPOOL_API GOPOOL_MUST_CHECK int gopool_try(void (*fn)(void *arg), void *arg,
 /**
  * Ends the current task from any depth, as if its function had returned.
  *
- * The task's deferred calls run first; no gopool_try() in between contains it, and the panic
- * handler is told only when a deferred call panicked, or makes
- * this call on behalf of a panic. Outside a task it prints one line and ends
- * the process with abort(3).
+ * The task's deferred calls run first; no gopool_try() in between contains it. The hook and the
+ * panic handler are told only when a deferred call panicked, or makes this call on behalf of a
+ * panic. Inside the hook or a panic handler it ends only that call. Outside a task it prints one
+ * line and ends the process with abort(3).
  */
 GOPOOL_API __attribute__((__noreturn__)) void gopool_exit_task(void);
+
+/** Told of a panic. @param panic  borrowed until the call returns */
+typedef void gopool_panic_hook_fn(const struct gopool_panic *panic);
+
+/**
+ * Sets the function that is told of every panic of the process that a boundary contains, on the
+ * panicking thread, after its deferred calls have run and before gopool_try() returns or the pool's
+ * handler is called. For metrics: it replaces nothing else.
+ *
+ * Panics of deferred calls are told one by one, before the one that they were deferred for. A panic
+ * inside the hook is contained and printed; the hook is not told of that one, nor of what
+ * gopool_try() contains inside of it, nor of panics that end the process.
+ *
+ * Calls in progress on other threads may outlast this one.
+ *
+ * @param hook  NULL: none
+ */
+GOPOOL_API void gopool_set_panic_hook(gopool_panic_hook_fn *hook);
+
+/**
+ * Writes a panic to a descriptor: a line, and a line for each frame, with symbols where the dynamic
+ * linker knows them (link with -rdynamic for those of the program itself), and in any case with the
+ * object and the offset in it that addr2line(1) takes. One write(2) up to 4096 bytes. Allocates
+ * nothing.
+ */
+GOPOOL_API void gopool_panic_print(const struct gopool_panic *panic, int fd);
 
 /** A call to make when the frame is left by a panic or the end of its task. Fields are gopool's. */
 struct gopool_defer {
