@@ -32,6 +32,7 @@ int gopool_block_begin(void)
     if (is_allowed) {
         worker->block_depth = 1;
         pool->blocked++;
+        worker->is_blocked = true;
         gp_pool_update_calls(pool);
         summons = gp_summon(pool);
     }
@@ -47,6 +48,7 @@ void gp_block_forget(struct gp_worker *worker)
     worker->block_depth = 0;
     pthread_mutex_lock(&pool->lock);
     pool->blocked--;
+    worker->is_blocked = false;
     gp_pool_update_calls(pool);
     pthread_mutex_unlock(&pool->lock);
 }

@@ -9,9 +9,11 @@
 
 #include "deadline.h"
 #include "fork.h"
+#include "interrogation.h"
 #include "registry.h"
 #include "summon.h"
 #include "thread.h"
+#include "watchdog.h"
 #include "worker.h"
 
 #define DEFAULT_NAME            "gopool"
@@ -54,6 +56,9 @@ static int read_options(const struct gopool_options *options, struct gp_config *
             options->queue_limit != 0 ? options->queue_limit : GOPOOL_QUEUE_LIMIT_DEFAULT,
         .when_full = options->when_full,
         .max_blocked = options->max_blocked,
+        .stuck_after_ms = options->stuck_after_ms,
+        .stuck_handler = options->stuck_handler,
+        .stuck_handler_arg = options->stuck_handler_arg,
         .cpus = cpus_allowed(),
     };
     memcpy(config->name, name, length);
@@ -69,8 +74,8 @@ static void init_sync(struct gopool *pool)
     pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
     pthread_cond_init(&pool->idle, &monotonic);
     pthread_cond_init(&pool->monitor_wake, &monotonic);
+    pthread_cond_init(&pool->ended, &monotonic);
     pthread_condattr_destroy(&monotonic);
-    pthread_cond_init(&pool->ended, NULL);
     pthread_cond_init(&pool->room, NULL);
     pthread_mutex_init(&pool->lock, NULL);
     pthread_mutex_init(&pool->take_lock, NULL);
@@ -101,6 +106,8 @@ int gopool_create(const struct gopool_options *options, struct gopool **out)
     if (pool == NULL)
         return -ENOMEM;
     gp_fork_prepare();
+    if (config.stuck_after_ms != 0)
+        gp_interrogation_prepare();
     *pool = (struct gopool){
         .config = config,
         .fork_count = gp_fork_count,
@@ -119,7 +126,7 @@ static void end_threads(struct gopool *pool)
     gp_summon_all(pool);
     pthread_cond_broadcast(&pool->room);
     pthread_cond_signal(&pool->monitor_wake);
-    while (pool->workers > 0 || pool->monitor != GP_MONITOR_NONE)
+    while (pool->workers > 0 || pool->monitor != GP_MONITOR_NONE || pool->has_watchdog)
         pthread_cond_wait(&pool->ended, &pool->lock);
     struct gp_thread *leaver = pool->leaver;
     pthread_mutex_unlock(&pool->lock);
@@ -228,6 +235,7 @@ static int admit(struct gopool *pool, const struct gp_task_list *list, struct gp
     gp_task_queue_append(&pool->inbox, list);
     pool->accepted_count += list->count;
     *summons = gp_summon(pool);
+    summons->start_watchdog = gp_watchdog_want(pool);
     return 0;
 }
 
@@ -371,6 +379,7 @@ void gopool_stats_read(struct gopool *pool, struct gopool_stats *out)
         .panic_count = pool->panic_count,
         .queued = gp_pool_queued(pool),
         .full_count = pool->full_count,
+        .stuck_count = pool->stuck_count,
     };
     gp_pool_unlock_both(pool);
 }

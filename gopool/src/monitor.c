@@ -1,9 +1,6 @@
 /* The monitor's life: started by the first tasks that wait, watching, idle, gone. */
 #include "monitor.h"
 
-#include <errno.h>
-#include <mcache/mcache.h>
-
 #include "deadline.h"
 #include "summon.h"
 #include "thread.h"
@@ -84,22 +81,9 @@ static void monitor_main(struct gp_thread *thread)
     gp_thread_reap(before);
 }
 
-static int start(struct gopool *pool)
-{
-    struct gp_thread *thread = mcache_alloc(sizeof *thread);
-
-    if (thread == NULL)
-        return -ENOMEM;
-    *thread = (struct gp_thread){.pool = pool, .main = monitor_main};
-    int error = gp_thread_start(thread);
-    if (error != 0)
-        mcache_free(thread);
-    return -error;
-}
-
 void gp_monitor_start(struct gopool *pool)
 {
-    if (start(pool) == 0)
+    if (gp_thread_start_helper(pool, monitor_main) == 0)
         return;
     /* The next submit, or worker that leaves tasks, asks for it again. */
     pthread_mutex_lock(&pool->lock);

@@ -40,6 +40,9 @@ struct gp_config {
     uint32_t queue_limit;
     uint32_t max_blocked; /* 0: half of the cap */
     enum gopool_when_full when_full;
+    uint32_t stuck_after_ms; /* 0: no watchdog */
+    gopool_stuck_fn *stuck_handler;
+    void *stuck_handler_arg;
     uint32_t cpus; /* so many workers are started without waiting for a task to age */
 };
 
@@ -104,11 +107,14 @@ struct gopool {
     uint64_t full_count;
     gopool_panic_fn *panic_handler;
     void *panic_handler_arg;
+    struct gp_worker *all;    /* workers whose threads run */
     struct gp_thread *leaver; /* the last thread to leave; the next to leave joins and frees it */
     enum gp_monitor_state monitor;
+    bool has_watchdog; /* its thread exists or is being started */
+    uint64_t stuck_count;
     uint64_t aged_count;         /* of the accepted tasks so many came at least a millisecond ago */
     pthread_cond_t monitor_wake; /* there is something to watch, or nothing any more */
-    pthread_cond_t ended;        /* no thread is left, or phase became GP_PHASE_STOPPED */
+    pthread_cond_t ended;        /* a thread has left, or phase became GP_PHASE_STOPPED */
     pthread_cond_t idle;         /* idle_times has grown */
     pthread_cond_t room;         /* fewer tasks wait than the limit, or the pool stops */
 

@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "monitor.h"
+#include "watchdog.h"
 #include "worker.h"
 
 /* Takes the warmest worker off the parking and makes it the searcher. Under lock. */
@@ -129,6 +130,8 @@ void gp_summon_answer(struct gopool *pool, struct gp_summons summons)
         gp_summon_fill_slot(pool);
     if (summons.start_monitor)
         gp_monitor_start(pool);
+    if (summons.start_watchdog)
+        gp_watchdog_start(pool);
 }
 
 void gp_summon_surplus(struct gopool *pool)

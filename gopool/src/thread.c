@@ -1,10 +1,13 @@
 /* The pool's threads: signals, name, scheduling, and the chain in which they are joined. */
 #include "thread.h"
 
+#include <errno.h>
 #include <mcache/mcache.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
+
+#include "interrogation.h"
 
 static void name_thread(const struct gp_thread *thread)
 {
@@ -51,9 +54,24 @@ int gp_thread_start(struct gp_thread *thread)
     sigfillset(&blocked);
     for (size_t i = 0; i < sizeof faults / sizeof faults[0]; i++)
         sigdelset(&blocked, faults[i]);
+    if (thread->pool->config.stuck_after_ms != 0 && gp_interrogation_works())
+        sigdelset(&blocked, GP_INTERROGATION_SIGNAL);
     pthread_sigmask(SIG_SETMASK, &blocked, &previous);
     int error = pthread_create(&id, NULL, thread_main, thread);
     pthread_sigmask(SIG_SETMASK, &previous, NULL);
+    return error;
+}
+
+int gp_thread_start_helper(struct gopool *pool, void (*main)(struct gp_thread *thread))
+{
+    struct gp_thread *thread = mcache_alloc(sizeof *thread);
+
+    if (thread == NULL)
+        return ENOMEM;
+    *thread = (struct gp_thread){.pool = pool, .main = main};
+    int error = gp_thread_start(thread);
+    if (error != 0)
+        mcache_free(thread);
     return error;
 }
 

@@ -18,6 +18,9 @@ struct gp_thread {
  */
 int gp_thread_start(struct gp_thread *thread);
 
+/* As gp_thread_start(), for a thread that needs nothing but its pool: makes its object, too. */
+int gp_thread_start_helper(struct gopool *pool, void (*main)(struct gp_thread *thread));
+
 /*
  * Makes the calling thread the pool's leaver. Under lock. Returns the one before it, which the
  * caller hands to gp_thread_reap() without a lock.

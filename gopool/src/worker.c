@@ -34,7 +34,7 @@ bool gp_worker_is_current(const struct gopool *pool)
 }
 
 /* Returns whether it panicked. The task is the caller's again as soon as its function runs. */
-static bool run(struct gopool_task *task, struct gopool_panic *panic)
+static bool run(struct gopool_task *task, struct gp_running *running, struct gopool_panic *panic)
 {
     const struct gopool_task copy = *task;
     gopool_fn *fn;
@@ -44,7 +44,12 @@ static bool run(struct gopool_task *task, struct gopool_panic *panic)
     /* Before the call, which may end in pthread_exit(). */
     if ((copy.flags & GP_TASK_OWNED) != 0)
         mcache_free(task);
-    if (gp_panic_try_task(copy.fn, copy.arg, panic) == 0)
+    if (running != NULL)
+        gp_running_begin(running, fn, arg);
+    bool panicked = gp_panic_try_task(copy.fn, copy.arg, panic) != 0;
+    if (running != NULL)
+        gp_running_end(running);
+    if (!panicked)
         return false;
     panic->task_fn = fn;
     panic->task_arg = arg;
@@ -65,13 +70,14 @@ static _Noreturn void end_child(void)
 static void run_taken(struct gp_worker *worker)
 {
     struct gopool *pool = worker->thread.pool;
+    struct gp_running *running = pool->config.stuck_after_ms != 0 ? &worker->running : NULL;
     struct gopool_panic panic;
 
     while (worker->taken != NULL) {
         struct gopool_task *task = worker->taken;
 
         worker->taken = task->next;
-        if (run(task, &panic)) {
+        if (run(task, running, &panic)) {
             /* Before the handler, which may end the thread. */
             worker->panicked++;
             gp_report(pool, &panic);
@@ -93,7 +99,7 @@ uint32_t gp_worker_run_here(struct gopool *pool, struct gopool_task *first)
         struct gopool_task *task = first;
 
         first = task->next;
-        if (run(task, &panic)) {
+        if (run(task, NULL, &panic)) {
             panicked++;
             gp_report(pool, &panic);
         }
@@ -247,6 +253,26 @@ static void work(struct gp_worker *worker)
     }
 }
 
+static void enter(struct gp_worker *worker)
+{
+    struct gopool *pool = worker->thread.pool;
+
+    pthread_mutex_lock(&pool->lock);
+    worker->next = pool->all;
+    worker->link = &pool->all;
+    if (worker->next != NULL)
+        worker->next->link = &worker->next;
+    pool->all = worker;
+    pthread_mutex_unlock(&pool->lock);
+}
+
+static void take_off_list(struct gp_worker *worker)
+{
+    *worker->link = worker->next;
+    if (worker->next != NULL)
+        worker->next->link = worker->link;
+}
+
 /* Ends a worker's part in the pool. Under both locks, which it releases. */
 static void leave(struct gp_worker *worker)
 {
@@ -257,6 +283,7 @@ static void leave(struct gp_worker *worker)
                      !pool->searching && gp_pool_at_work(pool) <= pool->cap;
     struct gp_thread *before = gp_thread_leave(&worker->thread);
 
+    take_off_list(worker);
     if (successor) {
         pool->searching = true;
     } else {
@@ -309,6 +336,7 @@ void gp_worker_main(struct gp_thread *thread)
     struct gp_worker *worker = (struct gp_worker *)thread;
 
     current = worker;
+    enter(worker);
     pthread_cleanup_push(leave_by_exit, worker);
     work(worker);
     pthread_cleanup_pop(0);

@@ -3,7 +3,15 @@
 #define GP_WORKER_H
 
 #include "pool.h"
+#include "running.h"
 #include "thread.h"
+
+/* What the watchdog knows about a worker. */
+struct gp_watched {
+    uint32_t number;  /* of the task it was seen in; 0: in none */
+    int64_t since_ms; /* on CLOCK_MONOTONIC */
+    bool is_told;
+};
 
 struct gp_worker {
     struct gp_thread thread; /* first, as gp_thread_start() wants it */
@@ -14,6 +22,12 @@ struct gp_worker {
     uint32_t finished;         /* have ended, but are not counted by the pool yet */
     uint32_t panicked;         /* of those, by a panic */
     uint32_t block_depth;      /* gopool_block_begin() without gopool_block_end(); its own */
+    struct gp_running running;
+    /* Guarded by lock. */
+    struct gp_worker *next;
+    struct gp_worker **link; /* to this one */
+    bool is_blocked;
+    struct gp_watched watched;
 };
 
 /* What a worker's thread runs. */

@@ -46,6 +46,29 @@ typedef void gopool_fn(void *arg);
  */
 typedef void gopool_panic_fn(const struct gopool_panic *panic, void *arg);
 
+/** A task that has been running for long, as the pool's watchdog has seen it. */
+struct gopool_stuck {
+    const char *pool;     /**< name of the pool */
+    uint32_t worker;      /**< number of the worker, as in its thread's name */
+    uint32_t running_ms;  /**< since it was first seen: up to a quarter of options.stuck_after_ms
+                               less than the truth */
+    gopool_fn *task_fn;   /**< as submitted */
+    void *task_arg;       /**< as submitted; the task goes on and may free it at any time */
+    void *const *frames;  /**< where the task is, as gopool_panic.frames */
+    uint32_t frame_count; /**< 0 where the task's thread did not answer, see
+                               options.stuck_after_ms */
+};
+
+/**
+ * Called on a thread of the pool's own, once for each task that has run for too long.
+ *
+ * A panic inside the handler is contained and logged. It must not stop the pool.
+ *
+ * @param stuck  borrowed until the call returns
+ * @param arg    options.stuck_handler_arg
+ */
+typedef void gopool_stuck_fn(const struct gopool_stuck *stuck, void *arg);
+
 /** Default of gopool_options.queue_limit. */
 #define GOPOOL_QUEUE_LIMIT_DEFAULT 65536
 
@@ -71,6 +94,14 @@ struct gopool_options {
     uint32_t max_blocked;            /**< most workers that may be blocked and replaced at a time,
                                           see gopool_block_begin(). 0: half of cap, at least 1.
                                           Metric: gopool_stats.blocked_workers */
+    uint32_t stuck_after_ms;         /**< a task that has run for so long is told of, once; what
+                                          lies between gopool_block_begin() and gopool_block_end()
+                                          does not count. 0: no watchdog. To learn where the task
+                                          is its thread is sent SIGURG, unless the process has a
+                                          handler for it; a system call of it may return EINTR.
+                                          Metric: gopool_stats.stuck_count */
+    gopool_stuck_fn *stuck_handler;  /**< NULL: a line and a backtrace on stderr */
+    void *stuck_handler_arg;         /**< handed to stuck_handler */
     uint32_t reserved[4];            /**< must be zero */
 };
 
@@ -291,6 +322,7 @@ struct gopool_stats {
     uint64_t panic_count;     /**< tasks that ended by a panic */
     size_t queued;            /**< tasks waiting for a worker */
     uint64_t full_count;      /**< submits that found the queue full */
+    uint64_t stuck_count;     /**< tasks that have run for longer than options.stuck_after_ms */
 };
 
 /** Reads the figures of a pool. */
