@@ -1,31 +1,32 @@
-/* CPU time per request of a framed echo over the floor's. Every round measures each variant in a
- * server process of its own, so that slow changes of the machine touch all of them. */
+/* CPU time per request of a framed echo over the floor's, and what handlers that sleep do to the
+ * latency of the others. Every round measures each variant in a server process of its own, so that
+ * slow changes of the machine touch all of them. */
 #define _GNU_SOURCE /* NOLINT(readability-identifier-naming): the C library's name for it */
+#include "echo_case.h"
 #include "figures.h"
 #include "flags.h"
 #include "frame.h"
-#include "load.h"
 #include "process.h"
+#include "sleep_mark.h"
 
 #include <errno.h>
 #include <inttypes.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 
-#define PREFIX_BYTES  64
-#define WARM_UP_SHARE 10 /* one in so many requests comes before the measurement */
+#define NAME_BYTES 96
 
-#define FLOOR_PROGRAM  "floor"
-#define SERVER_PROGRAM "../examples/rpc_server"
+#define RPC_SERVER   "../examples/rpc_server"
+#define SLEEP_SERVER "sleep_server"
+/* More than sleep at a time, at the rates that two cores reach with one handler in a hundred. */
+#define SLEEP_WORKERS   "32"
+#define DEFAULT_WORKERS "0"
 
 /* The first is what the others are compared with; measured twice, it shows the noise. */
-static const struct variant {
-    const char *name;
-    const char *backend; /* NULL: the floor */
-    const char *handler;
-} variants[] = {
+static const struct echo_variant variants[] = {
     {.name = "floor"},
     {.name = "floor_again"},
     {.name = "epoll_inline", .backend = "epoll", .handler = "inline"},
@@ -36,29 +37,50 @@ static const struct variant {
 
 #define VARIANT_COUNT (sizeof variants / sizeof variants[0])
 
+static const struct echo_place places[] = {
+    {.name = "one_core", .cpus = 1},
+    {.name = "both_cores", .cpus = 2},
+};
+
+#define PLACE_COUNT (sizeof places / sizeof places[0])
+
+/* What is measured of one variant in one place: the same with handlers that sleep comes second. */
+#define KIND_COUNT 2
+
 struct settings {
     uint32_t rounds;
-    uint32_t requests;
-    uint32_t connections;
-    uint32_t size;
-    const struct variant *only; /* beside the floor; NULL: all */
+    struct echo_load load;
+    const struct echo_variant *only; /* beside the floor; NULL: all */
+    const struct echo_place *place;  /* NULL: all */
 };
 
 struct bench {
     struct settings settings;
-    char prefix[PREFIX_BYTES]; /* of the results' names */
-    unsigned server_cpu;       /* the load runs on another */
+    char prefix[NAME_BYTES]; /* of the results' names */
+    unsigned cpus[2];
     char *frame;
+    double *scratch; /* a value for each round */
     uint64_t lost;
     bool skipped[VARIANT_COUNT];
-    double *ns[VARIANT_COUNT]; /* per request, by round */
+    struct echo_figures *figures; /* see figures_of() */
 };
 
 static bool parse_variant(const struct flag *flag, const char *text)
 {
     for (size_t i = 1; i < VARIANT_COUNT; i++) {
         if (strcmp(variants[i].name, text) == 0) {
-            *(const struct variant **)flag->into = &variants[i];
+            *(const struct echo_variant **)flag->into = &variants[i];
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool parse_place(const struct flag *flag, const char *text)
+{
+    for (size_t i = 0; i < PLACE_COUNT; i++) {
+        if (strcmp(places[i].name, text) == 0) {
+            *(const struct echo_place **)flag->into = &places[i];
             return true;
         }
     }
@@ -67,8 +89,9 @@ static bool parse_variant(const struct flag *flag, const char *text)
 
 static void read_flags(int argc, char **argv, struct settings *out)
 {
-    static const char names[] =
+    static const char variant_names[] =
         "floor_again, epoll_inline, epoll_pool, io_uring_inline or io_uring_pool";
+    static const char place_names[] = "one_core or both_cores";
     const struct flag flags[] = {
         {.name = "--rounds",
          .value = "N",
@@ -81,28 +104,40 @@ static void read_flags(int argc, char **argv, struct settings *out)
          .value = "N",
          .help = "of one measurement, a warm-up of a tenth beside (300000)",
          .parse = flag_number,
-         .into = &out->requests,
-         .min = WARM_UP_SHARE,
+         .into = &out->load.requests,
+         .min = 10,
          .max = UINT32_MAX},
         {.name = "--connections",
          .value = "N",
          .help = "(100)",
          .parse = flag_number,
-         .into = &out->connections,
+         .into = &out->load.connections,
          .min = 1,
          .max = 65536},
         {.name = "--size",
          .value = "BYTES",
          .help = "payload of a frame (1024)",
          .parse = flag_number,
-         .into = &out->size,
+         .into = &out->load.size,
          .max = 16 << 20},
         {.name = "--variant",
          .value = "NAME",
-         .help = names,
-         .must_be = names,
+         .help = variant_names,
+         .must_be = variant_names,
          .parse = parse_variant,
          .into = &out->only},
+        {.name = "--place",
+         .value = "NAME",
+         .help = "of the server: one_core or both_cores, with the load on the second",
+         .must_be = place_names,
+         .parse = parse_place,
+         .into = &out->place},
+        {.name = "--sleepers",
+         .value = "PERMILLE",
+         .help = "handlers that sleep 5 ms; compares the others' latency instead (0)",
+         .parse = flag_number,
+         .into = &out->load.sleepers,
+         .max = 1000},
     };
     const struct flag_set set = {
         .program = "bench_echo",
@@ -112,91 +147,34 @@ static void read_flags(int argc, char **argv, struct settings *out)
     flags_parse(&set, argc, argv);
 }
 
-static int complain(const struct variant *variant, const char *what, int error)
+static bool has_sleepers(const struct bench *bench)
 {
-    fprintf(stderr, "bench_echo: %s: %s: %s\n", variant->name, what, strerror(-error));
-    return error;
+    return bench->settings.load.sleepers > 0;
 }
 
-static int start_server(const struct bench *bench, const struct variant *variant,
-                        struct process *out)
+/* One for each round. */
+static struct echo_figures *figures_of(const struct bench *bench, size_t place, size_t variant,
+                                       size_t kind)
 {
-    if (variant->backend == NULL)
-        return process_start(FLOOR_PROGRAM, (const char *const[]){NULL}, bench->server_cpu, out);
-    const char *const args[] = {
-        "--backend", variant->backend, "--handler", variant->handler, "--pollers", "1", NULL};
-    return process_start(SERVER_PROGRAM, args, bench->server_cpu, out);
+    size_t row = (place * VARIANT_COUNT + variant) * KIND_COUNT + kind;
+    return &bench->figures[row * bench->settings.rounds];
 }
 
-static int run(struct bench *bench, struct load *load, uint32_t requests, struct load_result *out)
+static bool is_place_wanted(const struct bench *bench, size_t place)
 {
-    int status = load_run(load, (struct load_limit){.requests = requests}, out);
-    bench->lost += out->sent - out->done;
-    return status;
+    return bench->settings.place == NULL || bench->settings.place == &places[place];
 }
 
-static int run_measured(struct bench *bench, struct load *load, const struct process *server,
-                        double *ns_per_request)
-{
-    static struct load_result result;
-    uint64_t before;
-    uint64_t after;
-    int status = run(bench, load, bench->settings.requests / WARM_UP_SHARE, &result);
-    if (status == 0)
-        status = process_cpu_ns(server, &before);
-    if (status == 0)
-        status = run(bench, load, bench->settings.requests, &result);
-    if (status == 0)
-        status = process_cpu_ns(server, &after);
-    if (status != 0)
-        return status;
-    *ns_per_request = (double)(after - before) / (double)result.done;
-    fprintf(stderr, "%7.0f ns/request %8.0f/s  p50 %6.0f us  p99 %6.0f us\n", *ns_per_request,
-            (double)result.done / result.seconds,
-            (double)latency_quantile(&result.latency, 0.50) / 1e3,
-            (double)latency_quantile(&result.latency, 0.99) / 1e3);
-    return 0;
-}
-
-static int load_server(struct bench *bench, const struct process *server, double *ns_per_request)
-{
-    const struct settings *settings = &bench->settings;
-    const struct load_options options = {.address = server->address,
-                                         .connections = settings->connections,
-                                         .message = bench->frame,
-                                         .size = FRAME_HEAD_BYTES + settings->size,
-                                         .stamp_offset = FRAME_HEAD_BYTES};
-    struct load *load;
-    int status = load_open(&options, &load);
-    if (status == 0)
-        status = run_measured(bench, load, server, ns_per_request);
-    load_close(load);
-    return status;
-}
-
-/* 0; -ENOTSUP when the server refuses to start; -errno, said. */
-static int measure(struct bench *bench, const struct variant *variant, double *ns_per_request)
-{
-    struct process server;
-    int status = start_server(bench, variant, &server);
-    if (status == -ENOTSUP)
-        return status;
-    if (status != 0)
-        return complain(variant, "cannot start the server", status);
-    fprintf(stderr, "  %-16s", variant->name);
-    status = load_server(bench, &server, ns_per_request);
-    if (status != 0)
-        complain(variant, "the load failed", status);
-    int stopped = process_stop(&server);
-    if (stopped != 0)
-        complain(variant, "the server did not end well", stopped);
-    return status != 0 ? status : stopped;
-}
-
+/* Handlers that sleep belong on the pool. */
 static bool is_wanted(const struct bench *bench, size_t variant)
 {
-    const struct variant *only = bench->settings.only;
-    return !bench->skipped[variant] && (variant == 0 || only == NULL || only == &variants[variant]);
+    const struct echo_variant *it = &variants[variant];
+    const struct echo_variant *only = bench->settings.only;
+    if (bench->skipped[variant])
+        return false;
+    if (has_sleepers(bench) && (it->handler == NULL || strcmp(it->handler, "pool") != 0))
+        return false;
+    return only == NULL || only == it || (variant == 0 && !has_sleepers(bench));
 }
 
 /* Only a backend may be missing; the log of the server has just said why. */
@@ -204,104 +182,202 @@ static int skip(struct bench *bench, size_t variant)
 {
     const char *backend = variants[variant].backend;
     if (backend == NULL || strcmp(backend, "io_uring") != 0)
-        return complain(&variants[variant], "the server did not start", -ENOTSUP);
-    fprintf(stderr, "  %-16s skipped: the server refuses %s\n", variants[variant].name, backend);
+        return echo_complain(&variants[variant], "the server did not start", -ENOTSUP);
+    fprintf(stderr, "  %s skipped: the server refuses %s\n", variants[variant].name, backend);
     bench->skipped[variant] = true;
+    return 0;
+}
+
+/* Without sleepers, then with them where there are any. */
+static int measure(struct bench *bench, size_t place, size_t variant, uint32_t round)
+{
+    struct echo_load load = bench->settings.load;
+    const struct echo_case run = {.variant = &variants[variant],
+                                  .place = &places[place],
+                                  .load = &load,
+                                  .cpus = bench->cpus,
+                                  .server = has_sleepers(bench) ? SLEEP_SERVER : RPC_SERVER,
+                                  .workers = has_sleepers(bench) ? SLEEP_WORKERS : DEFAULT_WORKERS};
+    load.sleepers = 0;
+    int status = echo_measure(&run, &figures_of(bench, place, variant, 0)[round], &bench->lost);
+    if (status != 0 || !has_sleepers(bench))
+        return status;
+    load.sleepers = bench->settings.load.sleepers;
+    return echo_measure(&run, &figures_of(bench, place, variant, 1)[round], &bench->lost);
+}
+
+static int run_round(struct bench *bench, size_t place, uint32_t round)
+{
+    for (size_t i = 0; i < VARIANT_COUNT; i++) {
+        if (!is_wanted(bench, i))
+            continue;
+        int status = measure(bench, place, i, round);
+        if (status == -ENOTSUP)
+            status = skip(bench, i);
+        if (status != 0)
+            return status;
+    }
     return 0;
 }
 
 static int run_rounds(struct bench *bench)
 {
-    for (uint32_t round = 0; round < bench->settings.rounds; round++) {
+    int status = 0;
+    for (uint32_t round = 0; round < bench->settings.rounds && status == 0; round++) {
         fprintf(stderr, "round %u of %u\n", round + 1, bench->settings.rounds);
-        for (size_t i = 0; i < VARIANT_COUNT; i++) {
-            if (!is_wanted(bench, i))
-                continue;
-            int status = measure(bench, &variants[i], &bench->ns[i][round]);
-            if (status == -ENOTSUP)
-                status = skip(bench, i);
-            if (status != 0)
-                return status;
+        for (size_t place = 0; place < PLACE_COUNT && status == 0; place++) {
+            if (is_place_wanted(bench, place))
+                status = run_round(bench, place, round);
         }
     }
-    return 0;
+    return status;
 }
 
-static void print_ratio(struct bench *bench, size_t variant)
+static void print(const char *name, const char *what, struct quartiles value, const char *unit)
+{
+    printf("%s_%s %.3f %s\n", name, what, value.median, unit);
+    printf("%s_%s_q1 %.3f %s\n", name, what, value.first, unit);
+    printf("%s_%s_q3 %.3f %s\n", name, what, value.third, unit);
+}
+
+/* Quartiles over the rounds of a figure, or of its ratio to another measurement's. */
+static struct quartiles over_rounds(struct bench *bench, const struct echo_figures *figures,
+                                    const struct echo_figures *base, size_t member)
 {
     uint32_t rounds = bench->settings.rounds;
-    const char *name = variants[variant].name;
-    double *ratios = bench->ns[variant];
-    for (uint32_t round = 0; round < rounds; round++)
-        ratios[round] /= bench->ns[0][round];
-    struct quartiles ratio = figures_quartiles(ratios, rounds);
-    printf("%s_%s_ratio %.3f x\n", bench->prefix, name, ratio.median);
-    printf("%s_%s_ratio_q1 %.3f x\n", bench->prefix, name, ratio.first);
-    printf("%s_%s_ratio_q3 %.3f x\n", bench->prefix, name, ratio.third);
+    for (uint32_t round = 0; round < rounds; round++) {
+        double value = *(const double *)((const char *)&figures[round] + member);
+        if (base != NULL)
+            value /= *(const double *)((const char *)&base[round] + member);
+        bench->scratch[round] = value;
+    }
+    return figures_quartiles(bench->scratch, rounds);
+}
+
+#define OVER_ROUNDS(bench, figures, base, member) \
+    over_rounds(bench, figures, base, offsetof(struct echo_figures, member))
+
+static void print_latency(struct bench *bench, const struct echo_figures *with,
+                          const struct echo_figures *without, const char *name)
+{
+    print(name, "p99_ratio", OVER_ROUNDS(bench, with, without, p99_us), "x");
+    print(name, "p50_ratio", OVER_ROUNDS(bench, with, without, p50_us), "x");
+    print(name, "p99", OVER_ROUNDS(bench, with, NULL, p99_us), "us");
+    print(name, "p99_without", OVER_ROUNDS(bench, without, NULL, p99_us), "us");
+    print(name, "p50", OVER_ROUNDS(bench, with, NULL, p50_us), "us");
+    print(name, "p50_without", OVER_ROUNDS(bench, without, NULL, p50_us), "us");
+}
+
+/* The server on one core is the usual place and has no name in the results. */
+static void print_place(struct bench *bench, size_t place)
+{
+    const char *where = place == 0 ? "" : "_both_cores";
+    const struct echo_figures *floor = figures_of(bench, place, 0, 0);
+    char name[2 * NAME_BYTES];
+    for (size_t i = has_sleepers(bench) ? 0 : 1; i < VARIANT_COUNT; i++) {
+        if (!is_wanted(bench, i))
+            continue;
+        const struct echo_figures *figures = figures_of(bench, place, i, 0);
+        snprintf(name, sizeof name, "%s_%s%s", bench->prefix, variants[i].name, where);
+        if (has_sleepers(bench))
+            print_latency(bench, figures_of(bench, place, i, 1), figures, name);
+        else
+            print(name, "ratio", OVER_ROUNDS(bench, figures, floor, cpu_ns), "x");
+    }
+    if (!has_sleepers(bench))
+        printf("%s_floor%s_cpu %.0f ns/request\n", bench->prefix, where,
+               OVER_ROUNDS(bench, floor, NULL, cpu_ns).median);
 }
 
 static void print_results(struct bench *bench)
 {
-    for (size_t i = 1; i < VARIANT_COUNT; i++) {
-        if (is_wanted(bench, i))
-            print_ratio(bench, i);
+    for (size_t place = 0; place < PLACE_COUNT; place++) {
+        if (is_place_wanted(bench, place))
+            print_place(bench, place);
     }
-    struct quartiles floor = figures_quartiles(bench->ns[0], bench->settings.rounds);
-    printf("%s_floor_cpu %.0f ns/request\n", bench->prefix, floor.median);
 }
 
 static void set_prefix(struct bench *bench)
 {
-    uint32_t size = bench->settings.size;
+    const struct echo_load *load = &bench->settings.load;
+    uint32_t size = load->size;
     const char *unit = "b";
     if (size >= 1024 && size % 1024 == 0) {
         size /= 1024;
         unit = "k";
     }
-    snprintf(bench->prefix, sizeof bench->prefix, "echo_%u%s_c%u", size, unit,
-             bench->settings.connections);
+    int n = snprintf(bench->prefix, sizeof bench->prefix, "echo_%u%s_c%u", size, unit,
+                     load->connections);
+    if (has_sleepers(bench))
+        snprintf(bench->prefix + n, sizeof bench->prefix - (size_t)n, "_sleepers%u",
+                 load->sleepers);
+}
+
+static int allocate(struct bench *bench)
+{
+    uint32_t rounds = bench->settings.rounds;
+    bench->frame = frame_create(bench->settings.load.size);
+    bench->scratch = calloc(rounds, sizeof *bench->scratch);
+    bench->figures =
+        calloc(PLACE_COUNT * VARIANT_COUNT * KIND_COUNT * rounds, sizeof *bench->figures);
+    if (bench->frame == NULL || bench->scratch == NULL || bench->figures == NULL)
+        return -ENOMEM;
+    bench->settings.load.frame = bench->frame;
+    return 0;
+}
+
+static bool is_any_wanted(const struct bench *bench)
+{
+    size_t variant = 0;
+    while (variant < VARIANT_COUNT && !is_wanted(bench, variant))
+        variant++;
+    return variant < VARIANT_COUNT;
 }
 
 static int prepare(struct bench *bench)
 {
-    unsigned cpus[2];
-    int status = process_pick_cpus(cpus);
+    int status = process_pick_cpus(bench->cpus);
     if (status != 0) {
         fprintf(stderr, "bench_echo: needs two CPUs, one for the server and one for the load\n");
         return status;
     }
-    bench->server_cpu = cpus[0];
     set_prefix(bench);
-    bench->frame = frame_create(bench->settings.size);
-    if (bench->frame == NULL)
-        return -ENOMEM;
-    for (size_t i = 0; i < VARIANT_COUNT; i++) {
-        bench->ns[i] = calloc(bench->settings.rounds, sizeof *bench->ns[i]);
-        if (bench->ns[i] == NULL)
-            return -ENOMEM;
-    }
+    status = allocate(bench);
+    if (status != 0)
+        return status;
     /* Servers inherit it. Without the right to raise it the connections tell. */
     struct rlimit files;
     if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
         files.rlim_cur = files.rlim_max;
         setrlimit(RLIMIT_NOFILE, &files);
     }
-    return process_pin(cpus[1]);
+    return process_pin(bench->cpus[1]);
+}
+
+static void release(struct bench *bench)
+{
+    free(bench->figures);
+    free(bench->scratch);
+    free(bench->frame);
 }
 
 int main(int argc, char **argv)
 {
     struct bench bench = {
-        .settings = {.rounds = 5, .requests = 300000, .connections = 100, .size = 1024}};
+        .settings = {.rounds = 5, .load = {.requests = 300000, .connections = 100, .size = 1024}}};
     read_flags(argc, argv, &bench.settings);
+    if (has_sleepers(&bench) && bench.settings.load.size <= SLEEP_MARK_OFFSET) {
+        fprintf(stderr, "bench_echo: --sleepers needs a --size above %d\n", SLEEP_MARK_OFFSET);
+        return 2;
+    }
+    if (!is_any_wanted(&bench))
+        fprintf(stderr, "bench_echo: only pool variants have handlers that may sleep\n");
     int status = prepare(&bench);
     if (status == 0)
         status = run_rounds(&bench);
     if (status == 0)
         print_results(&bench);
     printf("%s_requests_lost %" PRIu64 " requests\n", bench.prefix, bench.lost);
-    for (size_t i = 0; i < VARIANT_COUNT; i++)
-        free(bench.ns[i]);
-    free(bench.frame);
+    release(&bench);
     return status == 0 && bench.lost == 0 ? 0 : 1;
 }

@@ -17,7 +17,6 @@
 #include <unistd.h>
 
 #define ARGS_MAX      16
-#define ANY_CPU       (-1)
 #define STATUS_NO_RUN 127 /* as a shell says it */
 
 int process_pick_cpus(unsigned cpus[2])
@@ -33,12 +32,18 @@ int process_pick_cpus(unsigned cpus[2])
     return found == 2 ? 0 : -ENODEV;
 }
 
-int process_pin(unsigned cpu)
+static int pin(const struct process_cpus *cpus)
 {
     cpu_set_t set;
     CPU_ZERO(&set);
-    CPU_SET(cpu, &set);
+    for (size_t i = 0; i < cpus->count; i++)
+        CPU_SET(cpus->ids[i], &set);
     return sched_setaffinity(0, sizeof set, &set) == 0 ? 0 : -errno;
+}
+
+int process_pin(unsigned cpu)
+{
+    return pin(&(struct process_cpus){.ids = &cpu, .count = 1});
 }
 
 /* Path of a file given relative to the folder of the own executable. */
@@ -54,20 +59,23 @@ static int find_sibling(const char *relative, char *out, size_t size)
     return written > 0 && (size_t)written < size ? 0 : -ENAMETOOLONG;
 }
 
-static _Noreturn void become(const char *path, const char *const *args, int cpu, int out)
+static _Noreturn void become(const char *path, const char *const *args,
+                             const struct process_cpus *cpus, int out)
 {
     const char *argv[ARGS_MAX + 2] = {path};
     for (int i = 0; i < ARGS_MAX && args[i] != NULL; i++)
         argv[i + 1] = args[i];
     prctl(PR_SET_PDEATHSIG, SIGTERM);
-    if ((cpu == ANY_CPU || process_pin((unsigned)cpu) == 0) && dup2(out, STDOUT_FILENO) >= 0)
+    if ((cpus == NULL || pin(cpus) == 0) && dup2(out, STDOUT_FILENO) >= 0)
         execv(path, (char *const *)argv);
     fprintf(stderr, "bench: cannot start %s: %s\n", path, strerror(errno));
     _exit(STATUS_NO_RUN);
 }
 
-/* Starts a program; *out is where its output can be read. */
-static int spawn(const char *program, const char *const *args, int cpu, pid_t *pid, int *out)
+/* Starts a program, where this one runs unless CPUs are given; *out is where its output can be
+ * read. */
+static int spawn(const char *program, const char *const *args, const struct process_cpus *cpus,
+                 pid_t *pid, int *out)
 {
     char path[PATH_MAX];
     int pipe_ends[2];
@@ -78,7 +86,7 @@ static int spawn(const char *program, const char *const *args, int cpu, pid_t *p
         return -errno;
     *pid = fork();
     if (*pid == 0)
-        become(path, args, cpu, pipe_ends[1]);
+        become(path, args, cpus, pipe_ends[1]);
     int error = errno;
     close(pipe_ends[1]);
     if (*pid < 0) {
@@ -129,11 +137,12 @@ static int wait_for_end(pid_t pid, int *how)
     return 0;
 }
 
-int process_start(const char *program, const char *const *args, unsigned cpu, struct process *out)
+int process_start(const char *program, const char *const *args, const struct process_cpus *cpus,
+                  struct process *out)
 {
     int how;
     int fd = -1;
-    int status = spawn(program, args, (int)cpu, &out->pid, &fd);
+    int status = spawn(program, args, cpus, &out->pid, &fd);
     if (status != 0)
         return status;
     status = read_address(fd, out->address, sizeof out->address);
@@ -149,7 +158,7 @@ int process_run(const char *program, const char *const *args, char *line, size_t
     pid_t pid = -1;
     int how;
     int fd = -1;
-    int status = spawn(program, args, ANY_CPU, &pid, &fd);
+    int status = spawn(program, args, NULL, &pid, &fd);
     if (status != 0)
         return status;
     status = read_line(fd, line, size);
@@ -159,7 +168,7 @@ int process_run(const char *program, const char *const *args, char *line, size_t
     return WIFEXITED(how) && WEXITSTATUS(how) == 0 ? status : -ECHILD;
 }
 
-static int add_schedstat(int folder, const char *thread, uint64_t *sum)
+static int add_schedstat(int folder, const char *thread, struct process_usage *sum)
 {
     char path[64];
     char text[64];
@@ -173,18 +182,22 @@ static int add_schedstat(int folder, const char *thread, uint64_t *sum)
     if (n < 0)
         return error == ESRCH ? 0 : -error;
     text[n] = '\0';
-    *sum += strtoull(text, NULL, 10);
+    /* Time that it ran, time that it waited for a CPU, times that it ran. */
+    char *rest;
+    sum->cpu_ns += strtoull(text, &rest, 10);
+    (void)strtoull(rest, &rest, 10);
+    sum->switches += strtoull(rest, NULL, 10);
     return 0;
 }
 
-int process_cpu_ns(const struct process *process, uint64_t *out)
+int process_usage_read(const struct process *process, struct process_usage *out)
 {
     char path[64];
     snprintf(path, sizeof path, "/proc/%d/task", (int)process->pid);
     DIR *folder = opendir(path);
     if (folder == NULL)
         return -errno;
-    *out = 0;
+    *out = (struct process_usage){0};
     int status = 0;
     const struct dirent *entry;
     while (status == 0 && (entry = readdir(folder)) != NULL) {

@@ -29,8 +29,14 @@ int process_pick_cpus(unsigned cpus[2]);
 /** Pins the calling thread, and what it starts later, to one CPU. */
 int process_pin(unsigned cpu);
 
+/** CPUs that a process may use. */
+struct process_cpus {
+    const unsigned *ids;
+    size_t count; /**< at least 1 */
+};
+
 /**
- * Starts a program on one CPU and waits for its line "listening on ADDRESS ...".
+ * Starts a program on these CPUs and waits for its line "listening on ADDRESS ...".
  *
  * @param program  path relative to the folder of this program's own executable
  * @param args     what follows argv[0], NULL at the end
@@ -39,7 +45,8 @@ int process_pin(unsigned cpu);
  *
  * Memory: the process is the caller's until process_stop(); it is terminated when the caller ends.
  */
-int process_start(const char *program, const char *const *args, unsigned cpu, struct process *out);
+int process_start(const char *program, const char *const *args, const struct process_cpus *cpus,
+                  struct process *out);
 
 /**
  * Runs a program to its end and keeps the first line that it prints.
@@ -51,12 +58,18 @@ int process_start(const char *program, const char *const *args, unsigned cpu, st
  */
 int process_run(const char *program, const char *const *args, char *line, size_t size);
 
+/** What the live threads of a process have used. */
+struct process_usage {
+    uint64_t cpu_ns;   /**< time they have run, from /proc/PID/task/TID/schedstat */
+    uint64_t switches; /**< times they were given a CPU, from the same place */
+};
+
 /**
- * Nanoseconds that the live threads of a process have run, from /proc/PID/task/TID/schedstat.
+ * Reads it.
  *
  * @return 0; -errno
  */
-int process_cpu_ns(const struct process *process, uint64_t *out);
+int process_usage_read(const struct process *process, struct process_usage *out);
 
 /**
  * Sends SIGTERM and waits for the end.

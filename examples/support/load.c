@@ -21,6 +21,7 @@
 struct conn {
     int fd;
     bool is_waiting_for_room;
+    bool is_marked; /* the message under way */
     size_t sent;
     size_t received;
     uint64_t started_ns;
@@ -32,6 +33,7 @@ struct conn {
 struct load {
     struct load_options options;
     int epoll;
+    uint64_t random;
     struct conn *conns;
 };
 
@@ -91,10 +93,12 @@ static int open_all(struct load *load)
 int load_open(const struct load_options *options, struct load **out)
 {
     *out = NULL;
+    if (options->marked_permille > 0 && options->mark_offset >= options->size)
+        return -EINVAL;
     struct load *load = malloc(sizeof *load);
     if (load == NULL)
         return -ENOMEM;
-    *load = (struct load){.options = *options, .epoll = -1};
+    *load = (struct load){.options = *options, .epoll = -1, .random = 1};
     int status = open_all(load);
     if (status != 0) {
         load_close(load);
@@ -152,12 +156,30 @@ static void stamp(const struct load_options *options, struct conn *conn)
     memcpy(conn->message + options->stamp_offset, &conn->stamp, n);
 }
 
+/* The next number of Marsaglia's xorshift64. */
+static uint64_t random_next(uint64_t *state)
+{
+    *state ^= *state << 13;
+    *state ^= *state >> 7;
+    *state ^= *state << 17;
+    return *state;
+}
+
+static void mark(struct load *load, struct conn *conn)
+{
+    if (load->options.marked_permille == 0)
+        return;
+    conn->is_marked = random_next(&load->random) % 1000 < load->options.marked_permille;
+    conn->message[load->options.mark_offset] = (char)conn->is_marked;
+}
+
 static int start_request(struct run *run, struct conn *conn, uint64_t now)
 {
     if (run->result->sent == run->requests || now >= run->deadline_ns)
         return 0;
     run->result->sent++;
     stamp(&run->load->options, conn);
+    mark(run->load, conn);
     conn->sent = 0;
     conn->received = 0;
     conn->started_ns = now;
@@ -170,7 +192,8 @@ static int finish_request(struct run *run, struct conn *conn)
     if (conn->sent < size || memcmp(conn->answer, conn->message, size) != 0)
         return -EBADMSG;
     uint64_t now = now_ns();
-    latency_add(&run->result->latency, now - conn->started_ns);
+    latency_add(conn->is_marked ? &run->result->marked : &run->result->latency,
+                now - conn->started_ns);
     run->result->done++;
     return start_request(run, conn, now);
 }

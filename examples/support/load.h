@@ -22,6 +22,9 @@ struct load_options {
     size_t size;          /**< its bytes, at least 1 */
     size_t stamp_offset;  /**< the 8 bytes from here on are made different in every message, as far
                                as there are any, so that an answer to another one is noticed */
+    size_t mark_offset;   /**< the byte here is 1 in marked messages and 0 in others */
+    uint32_t marked_permille; /**< messages of a thousand that are marked, at random; 0: none, and
+                                   the byte is left as it is */
 };
 
 /** When a run ends: at the first that is reached. Answers under way are waited for. */
@@ -32,17 +35,18 @@ struct load_limit {
 
 /** What a run has seen. */
 struct load_result {
-    uint64_t sent;  /**< messages started */
-    uint64_t done;  /**< of those, answered with the same bytes */
-    double seconds; /**< from the first to the last */
-    struct latency latency;
+    uint64_t sent;          /**< messages started */
+    uint64_t done;          /**< of those, answered with the same bytes */
+    double seconds;         /**< from the first to the last */
+    struct latency latency; /**< of messages that are not marked */
+    struct latency marked;  /**< of those that are */
 };
 
 /**
  * Connects.
  *
  * @param out  the load, NULL on failure
- * @return 0; -ENOMEM; as connect_to()
+ * @return 0; -EINVAL when messages are to be marked beyond their end; -ENOMEM; as connect_to()
  *
  * Memory: the caller owns the load and ends it with load_close().
  */
