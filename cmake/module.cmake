@@ -11,7 +11,8 @@ find_package(Threads REQUIRED)
 if(NOT TARGET netpoll_build_options)
     add_library(netpoll_build_options INTERFACE)
     target_compile_options(netpoll_build_options INTERFACE
-        -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wconversion
+        -Wall -Wextra -Wshadow -Wconversion
+        "$<$<COMPILE_LANGUAGE:C>:-Wstrict-prototypes;-Wmissing-prototypes>"
         $<$<BOOL:${NETPOLL_WERROR}>:-Werror>)
     if(NETPOLL_SANITIZE)
         target_compile_options(netpoll_build_options INTERFACE
