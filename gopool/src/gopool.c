@@ -187,18 +187,6 @@ static void wait_for_room(struct gopool *pool)
     pthread_mutex_unlock(&pool->lock);
 }
 
-/* Under lock, which it releases in between. */
-static void run_here(struct gopool *pool, const struct gp_task_list *list)
-{
-    pool->here_count += list->count;
-    pthread_mutex_unlock(&pool->lock);
-    uint32_t panicked = gp_worker_run_here(pool, list->first);
-    gp_pool_lock_both(pool);
-    gp_pool_count_finished(pool, list->count, panicked);
-    gp_pool_tell_idle(pool);
-    pthread_mutex_unlock(&pool->take_lock);
-}
-
 /* What is done about a full queue: 0 when the tasks may come in, -EAGAIN when they may not. Under
  * lock, which it may release in between. */
 static int meet_full_queue(struct gopool *pool)
@@ -250,15 +238,17 @@ static int accept_tasks(struct gopool *pool, const struct gp_task_list *list)
     pthread_mutex_lock(&pool->lock);
     if (is_full(pool))
         status = meet_full_queue(pool);
-    if (status == 0) {
+    bool runs_here = status == -EAGAIN && pool->config.when_full == GOPOOL_WHEN_FULL_CALLER_RUNS;
+    if (status == 0)
         status = admit(pool, list, &summons);
-    } else if (status == -EAGAIN && pool->config.when_full == GOPOOL_WHEN_FULL_CALLER_RUNS) {
-        run_here(pool, list);
-        status = 0;
-    }
+    else if (runs_here)
+        pool->here_count += list->count;
     pthread_mutex_unlock(&pool->lock);
     gp_summon_answer(pool, summons);
-    return status;
+    if (!runs_here)
+        return status;
+    gp_worker_run_here(pool, list->first);
+    return 0;
 }
 
 int gopool_go(struct gopool *pool, gopool_fn *fn, void *arg)

@@ -20,6 +20,7 @@ enum state {
     STATE_NONE,
     STATE_ASKED,
     STATE_ANSWERING,
+    STATE_ANSWERED,
 };
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
@@ -61,6 +62,8 @@ static void on_signal(int signal, siginfo_t *info, void *context)
         atomic_compare_exchange_strong_explicit(&state, &expected, STATE_ANSWERING,
                                                 memory_order_acquire, memory_order_relaxed)) {
         answer_count = gp_backtrace_take_from(interrupted_at(context), answer, GOPOOL_PANIC_FRAMES);
+        /* Release: pairs with the load in gp_interrogation_wait(). */
+        atomic_store_explicit(&state, STATE_ANSWERED, memory_order_release);
         sem_post(&answered);
     }
     errno = saved;
@@ -127,6 +130,10 @@ uint32_t gp_interrogation_wait(void **frames, uint32_t max)
         return 0;
     while (error != 0)
         error = sem_wait(&answered) == 0 ? 0 : errno;
+    /* Acquire: pairs with the store in on_signal(). The semaphore orders them as well, but its
+     * clockwait is not known to every race detector. */
+    if (atomic_load_explicit(&state, memory_order_acquire) != STATE_ANSWERED)
+        return 0;
     uint32_t count = answer_count < max ? answer_count : max;
     memcpy(frames, answer, count * sizeof *frames);
     return count;

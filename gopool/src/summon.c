@@ -12,13 +12,14 @@
 /* Takes the warmest worker off the parking and makes it the searcher. Under lock. */
 static struct gp_spot *wake_searcher(struct gopool *pool)
 {
-    struct gp_spot *spot = gp_parking_pop(&pool->parking);
+    struct gp_spot *spot = pool->parking.warmest;
 
-    if (spot != NULL) {
-        gp_worker_of(spot)->searcher = true;
-        pool->searching = true;
-    }
-    return spot;
+    if (spot == NULL)
+        return NULL;
+    /* Before its state tells it to wake up: see struct gopool. */
+    gp_worker_of(spot)->searcher = true;
+    pool->searching = true;
+    return gp_parking_pop(&pool->parking);
 }
 
 /* Counts a slot whose worker-to-be is the searcher. Under lock. */

@@ -90,21 +90,54 @@ static void run_taken(struct gp_worker *worker)
     }
 }
 
-uint32_t gp_worker_run_here(struct gopool *pool, struct gopool_task *first)
+/* Tasks that a thread which is no worker runs. */
+struct here {
+    struct gopool *pool;
+    struct gopool_task *next;
+    uint32_t finished;
+    uint32_t panicked;
+};
+
+static void finish_here(void *arg);
+
+static void run_rest(struct here *here)
 {
     struct gopool_panic panic;
-    uint32_t panicked = 0;
 
-    while (first != NULL) {
-        struct gopool_task *task = first;
+    /* For the others run, too, when one of them ends the thread. */
+    pthread_cleanup_push(finish_here, here);
+    while (here->next != NULL) {
+        struct gopool_task *task = here->next;
 
-        first = task->next;
+        here->next = task->next;
+        here->finished++;
         if (run(task, NULL, &panic)) {
-            panicked++;
-            gp_report(pool, &panic);
+            here->panicked++;
+            gp_report(here->pool, &panic);
         }
     }
-    return panicked;
+    pthread_cleanup_pop(1);
+}
+
+static void finish_here(void *arg)
+{
+    struct here *here = arg;
+
+    if (here->next != NULL) {
+        run_rest(here);
+        return;
+    }
+    gp_pool_lock_both(here->pool);
+    gp_pool_count_finished(here->pool, here->finished, here->panicked);
+    gp_pool_tell_idle(here->pool);
+    gp_pool_unlock_both(here->pool);
+}
+
+void gp_worker_run_here(struct gopool *pool, struct gopool_task *first)
+{
+    struct here here = {.pool = pool, .next = first};
+
+    run_rest(&here);
 }
 
 /* What a worker does when it has looked at the queue. */

@@ -45,7 +45,7 @@ void gp_block_forget(struct gp_worker *worker);
 /* Whether the calling thread is a worker of the pool. */
 bool gp_worker_is_current(const struct gopool *pool);
 
-/* Runs tasks as a worker would, on the calling thread. Under no lock. Returns the panics. */
-uint32_t gp_worker_run_here(struct gopool *pool, struct gopool_task *first);
+/* Runs tasks as a worker would, on the calling thread, and counts them. Under no lock. */
+void gp_worker_run_here(struct gopool *pool, struct gopool_task *first);
 
 #endif

@@ -1,11 +1,13 @@
 /*
  * Race check for ThreadSanitizer: many submitters against stop, panics, pthread_exit, embedded
- * tasks that submit themselves and workers that time out, over and over on fresh pools.
+ * tasks that submit themselves, tasks that say that they block, a cap that changes, a queue that
+ * gets full, a watchdog and workers that time out, over and over on fresh pools.
  */
 #include <gopool/gopool.h>
 
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -16,6 +18,7 @@
 #define SUBMITTERS       4
 #define TASKS_PER_THREAD 400
 #define SECONDS          2
+#define MAX_BLOCKED      2
 
 /* Plain fields: if a task ran twice or unordered with its submitter, they would race. */
 struct job {
@@ -37,6 +40,9 @@ static _Atomic uint64_t ran;
 static _Atomic uint64_t deferred;
 static _Atomic uint64_t resubmitted;
 static _Atomic uint64_t handled;
+static _Atomic uint64_t stuck_tasks;
+
+static atomic_bool submitters_are_done;
 
 static void add(_Atomic uint64_t *counter)
 {
@@ -64,6 +70,13 @@ static void run_job(void *arg)
         break;
     case 2:
         pthread_exit(NULL);
+    case 4:
+        if (gopool_block_begin() == 0) {
+            sched_yield();
+            if (job->runs_left % 2 == 0)
+                gopool_block_end();
+        }
+        break;
     default:
         break;
     }
@@ -93,16 +106,21 @@ static void *submit_all(void *arg)
         struct job *job = &self->jobs[i];
 
         *job = (struct job){.task = {.fn = run_job, .arg = job}, .pool = self->pool};
-        job->kind = i % 64 == 0 ? 2 : i % 8 == 0 ? 0 : i % 8 == 1 ? 1 : 3;
-        job->runs_left = 3;
+        job->kind = i % 64 == 0 ? 2 : i % 8 == 0 ? 0 : i % 8 == 1 ? 1 : i % 8 == 5 ? 4 : 3;
+        job->runs_left = i % 16 < 8 ? 3 : 4;
+        if (i % 8 >= 4)
+            job->task.flags = GOPOOL_TASK_NONBLOCKING;
+        /* Before, because a task that ends its thread may run on this one. */
+        self->accepted++;
         int status = submit(self, i);
-        if (status == -ESHUTDOWN)
+        if (status == -ESHUTDOWN) {
+            self->accepted--;
             break;
+        }
         if (status != 0) {
             fprintf(stderr, "submit: %d\n", status);
             exit(1);
         }
-        self->accepted++;
     }
     return NULL;
 }
@@ -112,6 +130,33 @@ static void *stop(void *arg)
     if (gopool_stop(arg) != 0)
         exit(1);
     return NULL;
+}
+
+/* Calls that others make while the pool is at work. */
+static void *meddle(void *arg)
+{
+    struct gopool *pool = arg;
+    struct gopool_stats stats;
+    uint32_t cap = 0;
+
+    do {
+        gopool_set_cap(pool, 1 + cap++ % 5);
+        gopool_set_panic_handler(pool, count_panic, NULL);
+        (void)!gopool_drain(pool, cap % 2 == 0 ? 0 : 1);
+        gopool_stats_read(pool, &stats);
+        /* Above both the cap and those that may be blocked there is nothing but a moment. */
+        if (stats.blocked_workers > MAX_BLOCKED || stats.workers > 5 + MAX_BLOCKED) {
+            fprintf(stderr, "%u workers, %u blocked\n", stats.workers, stats.blocked_workers);
+            exit(1);
+        }
+    } while (!atomic_load(&submitters_are_done));
+    return NULL;
+}
+
+static void count_stuck(const struct gopool_stuck *stuck, void *arg)
+{
+    if (stuck->task_fn == run_job)
+        add(arg);
 }
 
 static bool figures_agree(struct gopool *pool, uint64_t accepted)
@@ -136,10 +181,21 @@ static bool round_passes(unsigned number)
     static struct submitter submitters[SUBMITTERS];
     struct gopool *pool;
     pthread_t stopper;
+    pthread_t meddler;
     uint64_t accepted = 0;
     const struct gopool_options options = {
-        .cap = 1 + number % 5, .idle_timeout_ms = 1, .panic_handler = count_panic};
+        .cap = 1 + number % 5,
+        .idle_timeout_ms = 1,
+        .panic_handler = count_panic,
+        .max_blocked = MAX_BLOCKED,
+        .queue_limit = number % 3 == 0 ? 8 : 0,
+        .when_full = number % 2 == 0 ? GOPOOL_WHEN_FULL_BLOCK : GOPOOL_WHEN_FULL_CALLER_RUNS,
+        .stuck_after_ms = number % 4 == 0 ? 1 : 0,
+        .stuck_handler = count_stuck,
+        .stuck_handler_arg = &stuck_tasks,
+    };
 
+    atomic_store(&submitters_are_done, false);
     ran = deferred = resubmitted = handled = 0;
     if (gopool_create(&options, &pool) != 0)
         return false;
@@ -148,6 +204,7 @@ static bool round_passes(unsigned number)
         submitters[i].accepted = 0;
         pthread_create(&submitters[i].thread, NULL, submit_all, &submitters[i]);
     }
+    pthread_create(&meddler, NULL, meddle, pool);
     if (number % 2 != 0) {
         pthread_create(&stopper, NULL, stop, pool);
         stop(pool);
@@ -157,6 +214,8 @@ static bool round_passes(unsigned number)
         pthread_join(submitters[i].thread, NULL);
         accepted += submitters[i].accepted;
     }
+    atomic_store(&submitters_are_done, true);
+    pthread_join(meddler, NULL);
     stop(pool);
     bool passed = figures_agree(pool, accepted);
     gopool_destroy(pool);
@@ -172,6 +231,6 @@ int main(void)
         if (!round_passes(rounds++))
             return 1;
     } while (time(NULL) < end);
-    printf("%u rounds\n", rounds);
+    printf("%u rounds, %ju stuck\n", rounds, (uintmax_t)stuck_tasks);
     return 0;
 }
