@@ -201,3 +201,40 @@ Test(full, the_caller_runs_what_does_not_fit_and_survives_its_panic)
     sem_post(&gate);
     finish(pool, 4);
 }
+
+static void exit_thread(void *arg)
+{
+    count_run(arg);
+    pthread_exit(NULL);
+}
+
+static struct gopool_task ending_batch[5];
+
+static void *submit_ending_batch(void *arg)
+{
+    (void)!gopool_submit_batch(arg, ending_batch);
+    /* Not reached: two tasks of the batch end the thread. */
+    return arg;
+}
+
+Test(full, a_batch_that_the_caller_runs_is_run_to_its_end_though_tasks_end_the_thread)
+{
+    struct gopool *pool = pool_with(&(struct gopool_options){
+        .cap = 1, .queue_limit = 1, .when_full = GOPOOL_WHEN_FULL_CALLER_RUNS});
+    pthread_t thread;
+    void *result;
+
+    sem_init(&gate, 0, 0);
+    cr_assert_eq(gopool_go(pool, wait_at_gate, NULL), 0);
+    WAIT_UNTIL(stats_of(pool).queued == 0);
+    cr_assert_eq(gopool_go(pool, count_run, NULL), 0);
+    for (size_t i = 0; i < 5; i++)
+        ending_batch[i] = (struct gopool_task){.next = i < 4 ? &ending_batch[i + 1] : NULL,
+                                               .fn = i == 1 || i == 3 ? exit_thread : count_run};
+    cr_assert_eq(pthread_create(&thread, NULL, submit_ending_batch, pool), 0);
+    cr_assert_eq(pthread_join(thread, &result), 0);
+    cr_assert_null(result);
+    cr_assert_eq(runs, 5);
+    sem_post(&gate);
+    finish(pool, 7);
+}
