@@ -131,6 +131,9 @@ static void finish_here(void *arg)
     gp_pool_count_finished(here->pool, here->finished, here->panicked);
     gp_pool_tell_idle(here->pool);
     gp_pool_unlock_both(here->pool);
+    /* A thread that ends in a clean-up handler runs that handler again. */
+    here->finished = 0;
+    here->panicked = 0;
 }
 
 void gp_worker_run_here(struct gopool *pool, struct gopool_task *first)
