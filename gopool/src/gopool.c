@@ -46,7 +46,8 @@ static int read_options(const struct gopool_options *options, struct gp_config *
         if (options->reserved[i] != 0)
             return -EINVAL;
     }
-    if (length > GP_NAME_MAX || (unsigned)options->when_full > GOPOOL_WHEN_FULL_CALLER_RUNS)
+    if (length > GP_NAME_MAX || (unsigned)options->when_full > GOPOOL_WHEN_FULL_CALLER_RUNS ||
+        options->cap > GOPOOL_CAP_MAX || options->max_blocked > GOPOOL_CAP_MAX)
         return -EINVAL;
     *config = (struct gp_config){
         .batch_scheduling = !options->disable_batch_scheduling,
@@ -285,10 +286,12 @@ int gopool_submit_batch(struct gopool *pool, struct gopool_task *first)
     return status != 0 ? status : accept_tasks(pool, &list);
 }
 
-void gopool_set_cap(struct gopool *pool, uint32_t cap)
+int gopool_set_cap(struct gopool *pool, uint32_t cap)
 {
     if (gp_fork_is_foreign(pool))
-        return;
+        return -EPERM;
+    if (cap > GOPOOL_CAP_MAX)
+        return -EINVAL;
     gp_pool_lock_both(pool);
     pool->cap = cap_or_default(&pool->config, cap);
     pool->workers_max = pool->cap + pool->blocked;
@@ -297,6 +300,7 @@ void gopool_set_cap(struct gopool *pool, uint32_t cap)
     struct gp_summons summons = gp_summon(pool);
     gp_pool_unlock_both(pool);
     gp_summon_answer(pool, summons);
+    return 0;
 }
 
 void gopool_set_panic_handler(struct gopool *pool, gopool_panic_fn *handler, void *arg)

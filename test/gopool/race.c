@@ -140,7 +140,7 @@ static void *meddle(void *arg)
     uint32_t cap = 0;
 
     do {
-        gopool_set_cap(pool, 1 + cap++ % 5);
+        (void)!gopool_set_cap(pool, 1 + cap++ % 5);
         gopool_set_panic_handler(pool, count_panic, NULL);
         (void)!gopool_drain(pool, cap % 2 == 0 ? 0 : 1);
         gopool_stats_read(pool, &stats);

@@ -328,7 +328,7 @@ Test(block, a_cap_that_is_lowered_counts_the_blocked_out)
         submit_visit(pool, &visits[i]);
         WAIT_UNTIL(visits[i].blocked);
     }
-    gopool_set_cap(pool, 1);
+    cr_assert_eq(gopool_set_cap(pool, 1), 0);
     cr_assert_eq(gopool_go(pool, set, &ran), 0);
     WAIT_UNTIL(ran);
     cr_assert_leq(stats_of(pool).workers, 3);

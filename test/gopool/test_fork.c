@@ -62,7 +62,7 @@ static void make_every_call(void *arg)
     MUST(gopool_find("parent") == NULL);
     MUST(!gopool_is_worker(pool));
     MUST(gopool_block_begin() == -EPERM);
-    gopool_set_cap(pool, 3);
+    MUST(gopool_set_cap(pool, 3) == -EPERM);
     gopool_set_panic_handler(pool, NULL, NULL);
     gopool_stats_read(pool, &stats);
     MUST(stats.workers == 0);

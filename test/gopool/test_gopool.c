@@ -54,6 +54,18 @@ Test(gopool, a_reserved_field_must_be_zero)
     }
 }
 
+Test(gopool, a_negative_cap_and_one_above_the_largest_are_refused)
+{
+    struct gopool *pool;
+
+    cr_assert_eq(gopool_create(&(struct gopool_options){.cap = (uint32_t)-1}, &pool), -EINVAL);
+    cr_assert_eq(gopool_create(&(struct gopool_options){.cap = GOPOOL_CAP_MAX + 1}, &pool),
+                 -EINVAL);
+    cr_assert_eq(gopool_create(&(struct gopool_options){.max_blocked = (uint32_t)-1}, &pool),
+                 -EINVAL);
+    cr_assert_null(pool);
+}
+
 Test(gopool, a_name_above_ten_bytes_is_refused)
 {
     struct gopool *pool;

@@ -593,7 +593,7 @@ Test(worker, a_raised_cap_serves_the_tasks_that_wait)
     for (int i = 0; i < 4; i++)
         submit_blocker(pool, &blockers[i]);
     expect_running(blockers, 4, 1);
-    gopool_set_cap(pool, 3);
+    cr_assert_eq(gopool_set_cap(pool, 3), 0);
     expect_running(blockers, 4, 3);
     cr_assert_eq(stats_of(pool).workers, 3);
     cr_assert_eq(stats_of(pool).cap, 3);
@@ -611,11 +611,13 @@ Test(worker, a_lowered_cap_ends_idle_workers_at_once_and_others_with_their_tasks
     expect_running(blockers, 6, 6);
     let_go(blockers, 2);
     WAIT_UNTIL(stats_of(pool).idle_workers == 2);
-    gopool_set_cap(pool, 2);
+    cr_assert_eq(gopool_set_cap(pool, 2), 0);
     WAIT_UNTIL(stats_of(pool).workers == 4);
     let_go(&blockers[2], 4);
     WAIT_UNTIL(stats_of(pool).workers == 2);
-    gopool_set_cap(pool, 0);
+    cr_assert_eq(gopool_set_cap(pool, (uint32_t)-1), -EINVAL);
+    cr_assert_eq(stats_of(pool).cap, 2);
+    cr_assert_eq(gopool_set_cap(pool, 0), 0);
     cr_assert_gt(stats_of(pool).cap, 64);
     cr_assert_eq(gopool_go(pool, note_order, NULL), 0);
     wait_finished(pool, 7);
@@ -628,7 +630,7 @@ Test(worker, a_lowered_cap_loses_no_task)
 
     for (int i = 0; i < 1000; i++) {
         cr_assert_eq(gopool_go(pool, note_order, NULL), 0);
-        gopool_set_cap(pool, (uint32_t)(i % 8 + 1));
+        cr_assert_eq(gopool_set_cap(pool, (uint32_t)(i % 8 + 1)), 0);
     }
     wait_finished(pool, 1000);
     cr_assert_eq(order_length, 1000);

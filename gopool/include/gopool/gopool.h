@@ -69,6 +69,9 @@ struct gopool_stuck {
  */
 typedef void gopool_stuck_fn(const struct gopool_stuck *stuck, void *arg);
 
+/** Largest gopool_options.cap and gopool_options.max_blocked; a negative number is above it. */
+#define GOPOOL_CAP_MAX 1000000
+
 /** Default of gopool_options.queue_limit. */
 #define GOPOOL_QUEUE_LIMIT_DEFAULT 65536
 
@@ -131,8 +134,8 @@ struct gopool_task {
  *
  * @param options  borrowed; NULL: all defaults
  * @param out      the pool, NULL on failure
- * @return 0; -EINVAL when a reserved field is set, when_full is unknown or the name is too long;
- *         -ENOMEM
+ * @return 0; -EINVAL when a reserved field is set, when_full is unknown, the name is too long, cap
+ * or max_blocked is above GOPOOL_CAP_MAX; -ENOMEM
  *
  * Memory: the caller owns the pool and destroys it with gopool_destroy().
  */
@@ -266,8 +269,9 @@ GOPOOL_API GOPOOL_MUST_CHECK struct gopool *gopool_find(const char *name);
  * Above the new cap idle workers end at once, others with the task they are in.
  *
  * @param cap  as gopool_options.cap
+ * @return 0; -EINVAL above GOPOOL_CAP_MAX
  */
-GOPOOL_API void gopool_set_cap(struct gopool *pool, uint32_t cap);
+GOPOOL_API GOPOOL_MUST_CHECK int gopool_set_cap(struct gopool *pool, uint32_t cap);
 
 /**
  * Changes who is told of panics that end tasks of the pool, from the next one on.
