@@ -72,6 +72,15 @@ static uint32_t run_deferred(const struct gopool_defer *outer)
     return nested;
 }
 
+static __attribute__((noreturn)) void jump_to(struct boundary *boundary,
+                                              const struct gopool_panic *panic, enum jump how)
+{
+    self.innermost = boundary->previous;
+    *boundary->panic = *panic;
+    /* Not _longjmp(), which does the same after _setjmp() but is unknown to ThreadSanitizer. */
+    longjmp(boundary->env, (int)how);
+}
+
 void gopool_panic_at(const char *file, int line, const char *function, const char *format, ...)
 {
     struct boundary *boundary = self.innermost;
@@ -95,9 +104,7 @@ void gopool_panic_at(const char *file, int line, const char *function, const cha
     /* Before the jump, while the frames that hold the deferred calls still exist. */
     panic.nested = run_deferred(boundary->outer_defers);
     self.depth--;
-    self.innermost = boundary->previous;
-    *boundary->panic = panic;
-    _longjmp(boundary->env, JUMP_PANIC);
+    jump_to(boundary, &panic, JUMP_PANIC);
 }
 
 void gopool_exit_task(void)
@@ -118,9 +125,7 @@ void gopool_exit_task(void)
     if (panic.nested != 0)
         panic.frame_count =
             gp_backtrace_take_from(__builtin_return_address(0), panic.frames, GOPOOL_PANIC_FRAMES);
-    self.innermost = boundary->previous;
-    *boundary->panic = panic;
-    _longjmp(boundary->env, panic.nested == 0 ? JUMP_EXIT : JUMP_PANIC);
+    jump_to(boundary, &panic, panic.nested == 0 ? JUMP_EXIT : JUMP_PANIC);
 }
 
 static inline int call_within(struct boundary *boundary, void (*fn)(void *arg), void *arg)
