@@ -356,6 +356,10 @@ int main(int argc, char **argv)
 
     if (argc > 1)
         panics = strtoull(argv[1], NULL, 10);
+    if (panics < TENTHS) {
+        fprintf(stderr, "usage: panic_storm [PANICS [no-rss]], at least %d\n", TENTHS);
+        return 2;
+    }
     for (int i = 0; i < LOCKS; i++)
         pthread_mutex_init(&guarded[i].lock, NULL);
     gopool_set_panic_hook(count_told);
