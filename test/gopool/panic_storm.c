@@ -22,11 +22,12 @@
 #include <string.h>
 #include <time.h>
 
-#define WORKERS    8
-#define LOCKS      4
-#define LEVELS     5 /* frames with a deferred call each */
-#define LOCK_LEVEL 2
-#define TENTHS     10
+#define WORKERS        8
+#define LOCKS          4
+#define LEVELS         5 /* frames with a deferred call each */
+#define LOCK_LEVEL     2
+#define TENTHS         10
+#define WARM_UP_PANICS 24 /* of every worker */
 
 #ifdef __has_feature
 #    define SANITIZED (__has_feature(address_sanitizer) || __has_feature(thread_sanitizer))
@@ -163,6 +164,21 @@ static void try_and_panic(void *arg)
     descend(descent, 0);
 }
 
+/*
+ * Every worker at once, so that all of them exist and have what they keep for later before memory
+ * is looked at.
+ */
+static void warm_up(void *barrier)
+{
+    pthread_barrier_wait(barrier);
+    for (uintptr_t i = 0; i < WARM_UP_PANICS; i++) {
+        struct descent descent = {.number = i, .kind = KIND_PANIC};
+
+        if (gopool_try(descend_all, &descent, NULL) != -ECANCELED)
+            add(&wrong, 1);
+    }
+}
+
 static void run(void *arg)
 {
     struct descent descent = {.number = (uintptr_t)arg};
@@ -261,6 +277,24 @@ static uintptr_t submit(struct gopool *pool, uintptr_t number, uint64_t panics,
     return number;
 }
 
+/* Returns the tasks it took. */
+static uintptr_t warm_workers_up(struct gopool *pool, struct expected *sum)
+{
+    pthread_barrier_t barrier;
+
+    pthread_barrier_init(&barrier, NULL, WORKERS);
+    for (int i = 0; i < WORKERS; i++) {
+        if (gopool_go(pool, warm_up, &barrier) != 0)
+            abort();
+    }
+    if (gopool_drain(pool, -1) != 0)
+        abort();
+    pthread_barrier_destroy(&barrier);
+    sum->told += WORKERS * WARM_UP_PANICS;
+    sum->descents += WORKERS * WARM_UP_PANICS;
+    return WORKERS;
+}
+
 static bool counts_agree(struct gopool *pool, uintptr_t tasks, const struct expected *sum)
 {
     struct gopool_stats stats;
@@ -307,12 +341,12 @@ static bool storm_passes(uint64_t panics, bool check_memory)
                                            .when_full = GOPOOL_WHEN_FULL_BLOCK};
     struct expected sum = {0};
     struct gopool *pool;
-    uintptr_t tasks = 0;
     long first_kib = 0;
 
     if (gopool_create(&options, &pool) != 0)
         return false;
     double begin = now_s();
+    uintptr_t tasks = warm_workers_up(pool, &sum);
     for (uint64_t tenth = 1; tenth <= TENTHS; tenth++) {
         tasks = submit(pool, tasks, panics * tenth / TENTHS, &sum);
         if (tenth == 1)
@@ -356,8 +390,9 @@ int main(int argc, char **argv)
 
     if (argc > 1)
         panics = strtoull(argv[1], NULL, 10);
-    if (panics < TENTHS) {
-        fprintf(stderr, "usage: panic_storm [PANICS [no-rss]], at least %d\n", TENTHS);
+    if (panics < WORKERS * WARM_UP_PANICS) {
+        fprintf(stderr, "usage: panic_storm [PANICS [no-rss]], at least %d\n",
+                WORKERS * WARM_UP_PANICS);
         return 2;
     }
     for (int i = 0; i < LOCKS; i++)
