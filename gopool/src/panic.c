@@ -162,6 +162,18 @@ int gopool_try(void (*fn)(void *arg), void *arg, struct gopool_panic *panic)
     return status;
 }
 
+int gopool_try_task(void (*fn)(void *arg), void *arg, struct gopool_panic *panic)
+{
+    struct gopool_panic unwanted;
+
+    if (panic == NULL)
+        panic = &unwanted;
+    int status = gp_panic_try_task(fn, arg, panic);
+    if (status != 0)
+        gp_report_to_hook(panic);
+    return status;
+}
+
 int gp_panic_try_task(void (*fn)(void *arg), void *arg, struct gopool_panic *panic)
 {
     struct boundary boundary;

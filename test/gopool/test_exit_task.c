@@ -144,3 +144,30 @@ Test(exit_task, outside_a_task_ends_the_process)
     cr_assert(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT, "status %x", (unsigned)status);
     cr_assert_not_null(strstr(output, "the end of a task outside a task"), "%s", output);
 }
+
+static void exit_within_task_of_its_own(void *arg)
+{
+    struct gopool_defer outer;
+
+    gopool_defer_push(&outer, note, "o");
+    if (gopool_try_task(exit_below_two_tries, arg, NULL) == 0)
+        note("r");
+    gopool_defer_pop(&outer, false);
+}
+
+Test(exit_task, is_contained_by_a_task_in_between)
+{
+    run_task(exit_within_task_of_its_own, "t21orn", 0);
+}
+
+Test(exit_task, needs_no_pool_within_a_task_of_its_own)
+{
+    static char t[] = "t";
+    struct gopool_panic panic;
+
+    cr_assert_eq(gopool_try_task(exit_with_deferred, t, &panic), 0);
+    cr_assert_str_eq(trace, "t21");
+    cr_assert_eq(gopool_try_task(exit_and_panic_in_deferred, t, &panic), -ECANCELED);
+    cr_assert_str_eq(trace, "t21tpl");
+    cr_assert_eq(panic.nested, 1);
+}

@@ -73,9 +73,17 @@ GOPOOL_API GOPOOL_MUST_CHECK int gopool_try(void (*fn)(void *arg), void *arg,
                                             struct gopool_panic *panic);
 
 /**
+ * Calls fn(arg) as a task of its own: as gopool_try(), but gopool_exit_task() in fn ends fn and not
+ * the task around it. For callers that call what others have written and have to go on after it.
+ */
+GOPOOL_API GOPOOL_MUST_CHECK int gopool_try_task(void (*fn)(void *arg), void *arg,
+                                                 struct gopool_panic *panic);
+
+/**
  * Ends the current task from any depth, as if its function had returned.
  *
- * The task's deferred calls run first; no gopool_try() in between contains it. The hook and the
+ * The task, of a pool or of gopool_try_task(), is the innermost one. Its deferred calls run first;
+ * no gopool_try() in between contains it. The hook and the
  * panic handler are told only when a deferred call panicked, or makes this call on behalf of a
  * panic. Inside the hook or a panic handler it ends only that call. Outside a task it prints one
  * line and ends the process with abort(3).
