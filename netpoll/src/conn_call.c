@@ -24,7 +24,8 @@ void np_conn_call(struct netpoll_conn *conn, netpoll_conn_fn *fn, void *arg)
 {
     struct guarded_call call = {.conn = conn, .fn = fn, .arg = arg};
     struct gopool_panic panic;
-    if (gopool_try(make_call, &call, &panic) == 0)
+    /* gopool_exit_task() ends the callback: the turn around it has to go on. */
+    if (gopool_try_task(make_call, &call, &panic) == 0)
         return;
     np_log(conn->fd.poller->runtime, NETPOLL_LOG_ERROR,
            "connection %llu: panic in a callback: %s (%s:%d)", (unsigned long long)conn->id,

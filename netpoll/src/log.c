@@ -1,8 +1,9 @@
-/* Formats one line and hands it to the hook, or to stderr. */
+/* Formats one line and hands it to the hook, or to stderr. Any thread. */
 #include "log.h"
 
 #include "runtime.h"
 
+#include <gopool/panic.h>
 #include <netpoll/error.h>
 
 #include <stdarg.h>
@@ -13,13 +14,36 @@
 
 static const char *const level_words[] = {"error", "warning"};
 
+struct log_call {
+    const struct netpoll_runtime *runtime;
+    enum netpoll_log_level level;
+    const char *line;
+};
+
+static void print(enum netpoll_log_level level, const char *line)
+{
+    fprintf(stderr, "netpoll: %s: %s\n", level_words[level], line);
+}
+
+static void call_hook(void *arg)
+{
+    const struct log_call *call = arg;
+    call->runtime->log(call->level, call->line, call->runtime->log_arg);
+}
+
 static void put(const struct netpoll_runtime *runtime, enum netpoll_log_level level,
                 const char *line)
 {
-    if (runtime->log != NULL)
-        runtime->log(level, line, runtime->log_arg);
-    else
-        fprintf(stderr, "netpoll: %s: %s\n", level_words[level], line);
+    struct log_call call = {.runtime = runtime, .level = level, .line = line};
+    struct gopool_panic panic;
+    if (runtime->log == NULL) {
+        print(level, line);
+    } else if (gopool_try_task(call_hook, &call, &panic) != 0) {
+        /* Pollers and turns log: neither may end by it, and the line is not lost. */
+        print(level, line);
+        fprintf(stderr, "netpoll: error: panic in the log function: %s (%s:%d)\n", panic.message,
+                panic.file, panic.line);
+    }
 }
 
 void np_log(const struct netpoll_runtime *runtime, enum netpoll_log_level level, const char *format,

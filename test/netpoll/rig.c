@@ -70,7 +70,7 @@ void rig_start(struct rig *rig, const struct netpoll_server_options *options)
     struct netpoll_runtime_options runtime_options = {
         .backend = backend_under_test(),
         .pollers = rig->pollers != 0 ? rig->pollers : 2,
-        .log = rig_log,
+        .log = rig->log != NULL ? rig->log : rig_log,
         .log_arg = rig,
     };
     const char *address = rig->listen != NULL ? rig->listen : "127.0.0.1:0";

@@ -23,6 +23,7 @@ struct rig {
     uint32_t pollers;       /* 0: 2 */
     const char *listen;     /* NULL: a free port of 127.0.0.1 */
     uint32_t expected_logs; /* lines of log that the test brings about */
+    netpoll_log_fn *log;    /* with the rig as its arg; NULL: rig_log() */
     bool beside_another;    /* another rig lives: what the process holds is not looked at */
     /* Readable after it. */
     struct netpoll_runtime *runtime;

@@ -1,7 +1,9 @@
 /* A panic in a callback costs that connection and nothing else. */
+#include "../support/process.h"
 #include "rig.h"
 
 #include <gopool/panic.h>
+#include <linkbuffer/linkbuffer.h>
 
 #include <criterion/criterion.h>
 #include <criterion/parameterized.h>
@@ -28,18 +30,35 @@ static const char *const place_names[PLACES] = {
     "close callback", "on_cancel",  "post",
 };
 
+enum accident_kind {
+    PANIC,
+    EXIT, /* gopool_exit_task() */
+};
+
 struct accident {
     enum place place;
-    atomic_bool armed; /* the next callback at the place panics; set between connections */
+    enum accident_kind kind;
+    atomic_bool armed; /* the next callback at the place has it; set between connections */
+    struct event deferred;
     struct event ends;
     struct event closes;
     enum netpoll_close_reason reason;
 };
 
+static void run_deferred(void *arg)
+{
+    event_add(&((struct accident *)arg)->deferred);
+}
+
 static void panic_here(struct accident *accident, enum place place)
 {
-    if (accident->place == place && atomic_exchange(&accident->armed, false))
-        gopool_panic("in %s", place_names[place]);
+    struct gopool_defer defer;
+    if (accident->place != place || !atomic_exchange(&accident->armed, false))
+        return;
+    gopool_defer_push(&defer, run_deferred, accident);
+    if (accident->kind == EXIT)
+        gopool_exit_task();
+    gopool_panic("in %s", place_names[place]);
 }
 
 static void closed_first(struct netpoll_conn *conn, void *arg)
@@ -77,10 +96,14 @@ static void on_post(struct netpoll_conn *conn, void *arg)
 static void on_request(struct netpoll_conn *conn, void *arg)
 {
     struct accident *accident = arg;
-    panic_here(accident, IN_REQUEST);
+    /* Before the answer: once that is out, the test may arm an accident of another connection. */
+    if (accident->kind == PANIC)
+        panic_here(accident, IN_REQUEST);
     if (accident->place == IN_POST && atomic_load(&accident->armed))
         CHECK(netpoll_conn_post(conn, on_post, accident) == 0);
     echo_copy(conn, arg);
+    if (accident->kind == EXIT)
+        panic_here(accident, IN_REQUEST);
 }
 
 static void on_cancel(struct netpoll_conn *conn, void *arg)
@@ -102,15 +125,11 @@ static void on_disconnect(struct netpoll_conn *conn, enum netpoll_close_reason r
 static void run_into(const struct rig *rig, enum place place)
 {
     int fd = rig_dial(rig);
-    if (place == IN_PREPARE || place == IN_CONNECT) {
-        (void)client_drain(fd);
-    } else if (place == IN_REQUEST || place == IN_POST) {
+    if (place == IN_REQUEST || place == IN_POST)
         client_send(fd, "x", 1);
-        (void)client_drain(fd);
-    } else {
+    else if (place != IN_PREPARE && place != IN_CONNECT)
         client_end_sending(fd);
-        (void)client_drain(fd);
-    }
+    (void)client_drain(fd);
     client_close(fd);
 }
 
@@ -120,17 +139,29 @@ static enum netpoll_close_reason expected_reason(enum place place)
                                                                 : NETPOLL_CLOSE_PANIC;
 }
 
+static struct netpoll_server_options options_for(struct accident *accident,
+                                                 enum netpoll_handler mode)
+{
+    return (struct netpoll_server_options){.on_prepare = on_prepare,
+                                           .on_connect = on_connect,
+                                           .on_request = on_request,
+                                           .on_disconnect = on_disconnect,
+                                           .on_cancel = on_cancel,
+                                           .handler = mode,
+                                           .arg = accident};
+}
+
+#define ACCIDENT_INIT(where, what)                                                    \
+    {                                                                                 \
+        .place = (where), .kind = (what), .deferred = EVENT_INIT, .ends = EVENT_INIT, \
+        .closes = EVENT_INIT                                                          \
+    }
+
 static void expect_contained(enum netpoll_handler mode, enum place place)
 {
-    struct accident accident = {.place = place, .ends = EVENT_INIT, .closes = EVENT_INIT};
+    struct accident accident = ACCIDENT_INIT(place, PANIC);
     struct rig rig = {.pollers = 1, .expected_logs = 1};
-    struct netpoll_server_options options = {.on_prepare = on_prepare,
-                                             .on_connect = on_connect,
-                                             .on_request = on_request,
-                                             .on_disconnect = on_disconnect,
-                                             .on_cancel = on_cancel,
-                                             .handler = mode,
-                                             .arg = &accident};
+    struct netpoll_server_options options = options_for(&accident, mode);
     rig_start(&rig, &options);
     int other = rig_dial(&rig);
     expect_echo(other, 1, 100);
@@ -138,6 +169,7 @@ static void expect_contained(enum netpoll_handler mode, enum place place)
     run_into(&rig, place);
     event_wait(&accident.closes, 1);
     cr_assert(!atomic_load(&accident.armed), "%s did not panic", place_names[place]);
+    cr_assert_eq(event_count(&accident.deferred), 1);
     cr_assert_eq(event_count(&accident.ends), place == IN_PREPARE ? 0 : 1);
     if (place != IN_PREPARE)
         cr_assert_eq(accident.reason, expected_reason(place), "%s", place_names[place]);
@@ -202,4 +234,126 @@ TEST_BOTH_MODES(panic, sends_nothing_that_was_not_flushed)
     cr_assert_eq(client_drain(fd), 0);
     client_close(fd);
     rig_finish_when_idle(&rig);
+}
+
+/* Peeks at, holds and writes as much as a handler can, and panics with it in hand. */
+#define HELD_BYTES ((size_t)300 * 1024)
+/* What the blocks that a poller has ready to receive into come and go by, and more. */
+#define POLLER_BYTES ((size_t)8 << 20)
+#define HOLDERS      60
+_Static_assert(HOLDERS *HELD_BYTES > 2 * POLLER_BYTES, "what they hold stands out");
+
+static void destroy_slice(void *arg)
+{
+    linkbuffer_destroy(arg);
+}
+
+static void hold_much_and_panic(struct netpoll_conn *conn, void *arg)
+{
+    const void *data;
+    void *room;
+    struct linkbuffer *slice;
+    struct gopool_defer defer;
+    (void)arg;
+    if (netpoll_conn_peek(conn, HELD_BYTES, &data) != 0)
+        return;
+    CHECK(netpoll_conn_slice(conn, HELD_BYTES / 2, &slice) == 0);
+    gopool_defer_push(&defer, destroy_slice, slice);
+    CHECK(netpoll_conn_append(conn, slice) == 0);
+    CHECK(netpoll_conn_reserve(conn, HELD_BYTES, &room) == 0);
+    gopool_panic("with much in hand");
+}
+
+static void meet_panic(const struct rig *rig)
+{
+    static const char request[HELD_BYTES];
+    int fd = rig_dial(rig);
+    (void)client_try_send(fd, request, sizeof request);
+    (void)client_drain(fd);
+    client_close(fd);
+    WAIT_UNTIL(rig_stats(rig).connections == 0);
+}
+
+TEST_BOTH_MODES(panic, gives_back_what_the_handler_held)
+{
+    struct rig rig = {.pollers = 1, .expected_logs = 1 + HOLDERS};
+    struct netpoll_server_options options = {.on_request = hold_much_and_panic, .handler = *mode};
+    rig_start(&rig, &options);
+    meet_panic(&rig);
+    size_t before = live_bytes();
+    for (unsigned i = 0; i < HOLDERS; i++)
+        meet_panic(&rig);
+    cr_assert_lt(live_bytes(), before + POLLER_BYTES);
+    rig_finish(&rig);
+}
+
+/* What ends a callback without being a panic: the connection lives on. */
+static void expect_exit(enum netpoll_handler mode, enum place place)
+{
+    struct accident accident = ACCIDENT_INIT(place, EXIT);
+    struct rig rig = {.pollers = 1};
+    struct netpoll_server_options options = options_for(&accident, mode);
+    rig_start(&rig, &options);
+    atomic_store(&accident.armed, true);
+    int fd = rig_dial(&rig);
+    if (place == IN_PREPARE) {
+        (void)client_drain(fd);
+    } else {
+        expect_echo(fd, 1, 100);
+        expect_echo(fd, 2, 100);
+    }
+    client_close(fd);
+    event_wait(&accident.closes, 1);
+    cr_assert_eq(event_count(&accident.deferred), 1, "%s", place_names[place]);
+    cr_assert_eq(event_count(&accident.ends), place == IN_PREPARE ? 0 : 1);
+    if (place != IN_PREPARE)
+        cr_assert_eq(accident.reason, NETPOLL_CLOSE_EOF);
+    rig_finish_when_idle(&rig);
+}
+
+TEST_BOTH_MODES(panic, the_end_of_a_task_ends_the_callback)
+{
+    for (enum place place = IN_PREPARE; place < PLACES; place++)
+        expect_exit(*mode, place);
+}
+
+/* The function that the runtime's log calls belongs to no connection. */
+static void log_and_panic(enum netpoll_log_level level, const char *message, void *arg)
+{
+    rig_log(level, message, arg);
+    gopool_panic("in the log function");
+}
+
+struct log_case {
+    enum netpoll_handler mode;
+    enum place place;
+};
+
+static void panic_twice(void *arg)
+{
+    const struct log_case *log_case = arg;
+    struct accident accident = ACCIDENT_INIT(log_case->place, PANIC);
+    struct rig rig = {.pollers = 1, .expected_logs = 1, .log = log_and_panic};
+    struct netpoll_server_options options = options_for(&accident, log_case->mode);
+    rig_start(&rig, &options);
+    int other = rig_dial(&rig);
+    expect_echo(other, 1, 100);
+    atomic_store(&accident.armed, true);
+    run_into(&rig, log_case->place);
+    event_wait(&accident.closes, 1);
+    expect_echo(other, 2, 100);
+    client_close(other);
+    rig_finish_when_idle(&rig);
+}
+
+TEST_BOTH_MODES(panic, in_the_log_function)
+{
+    char output[8192];
+    for (enum place place = IN_PREPARE; place < PLACES; place++) {
+        struct log_case log_case = {.mode = *mode, .place = place};
+        int status = run_in_child(panic_twice, &log_case, output, sizeof output);
+        cr_assert_eq(status, 0, "%s: %d: %s", place_names[place], status, output);
+        cr_assert_not_null(strstr(output, place_names[place]), "the line is lost: %s", output);
+        cr_assert_not_null(strstr(output, "in the log function"), "%s", output);
+    }
 }

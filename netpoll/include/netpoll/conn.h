@@ -140,7 +140,8 @@ NETPOLL_API NETPOLL_MUST_CHECK int netpoll_conn_write(struct netpoll_conn *conn,
  *
  * @param data     n bytes that must not change until release is called
  * @param release  as for linkbuffer_write_ref(): called exactly once, with arg, when the bytes
- *                 have been sent or dropped, on any thread; NULL: nothing is called
+ *                 have been sent or dropped, on any thread; it must not panic; NULL: nothing is
+ *                 called
  * @return 0, for n == 0 with release called already; -ENOMEM or -ENOTCONN: release will not be
  *         called
  *

@@ -42,6 +42,8 @@ enum netpoll_log_level {
  *
  * @param message  no newline; borrowed until the call returns
  *
+ * A panic in it is contained, and the line then goes to stderr.
+ *
  * Thread: any thread, also at the same time. It must not block for long.
  */
 typedef void netpoll_log_fn(enum netpoll_log_level level, const char *message, void *arg);
