@@ -1,8 +1,8 @@
 #!/bin/sh
-# demos.sh NM HOSTILE CACHE_DEMO BUFFER_DEMO: what the demos of single modules say, and that nothing
-# else of the toolkit is in them. HOSTILE is 1 where buffers copy whatever they may.
+# demos.sh NM HOSTILE CACHE_DEMO BUFFER_DEMO POOL_DEMO: what the demos of single modules say, and that
+# nothing else of the toolkit is in them. HOSTILE is 1 where buffers copy whatever they may.
 set -eu
-nm=$1 hostile=$2 cache=$3 buffer=$4
+nm=$1 hostile=$2 cache=$3 buffer=$4 pool=$5
 out=$(mktemp)
 err=$(mktemp)
 trap 'rm -f "$out" "$err"' EXIT
@@ -94,3 +94,26 @@ line 'pull: +8 wanted, 9 came; 100 wanted, 18 when the source ended: "a source i
 line "settle: +10 bytes unread hold $large, then $least, without headers of 64: \"\\.{10}\""
 line "threads: +1000 of 1000 messages of 1000 bytes as written, no lock, $none bytes copied"
 line 'memory: +0 bytes live at the end'
+
+source=$(dirname "$0")/../../examples/pool_demo.c
+raised=$(grep -n 'gopool_panic("packet' "$source" | cut -d : -f 1)
+flags "$pool"
+alone "$pool" gopool_create 'linkbuffer_|lb_|netpoll_|np_|flags?_'
+run 0 "$pool"
+[ ! -s "$err" ] || fail 'something on stderr'
+line "panic: +\"packet 3 is cut off\" in parse\(\), pool_demo.c:$raised, [1-9][0-9]* frames; .* released buffer connection; 4 of 5 .* same worker"
+line 'handler: +.* "demo" told of 1 panic, .* of 2: .* returned -ECANCELED'
+line 'exit_task: .* released buffer; 0 panics'
+line 'results: +.* 0: 40 \+ 2 = 42; .* panic -ECANCELED; .* early -ETIMEDOUT; .* own pool -EDEADLK'
+line 'batch: +1000 nonblocking tasks by one submit, run in its order'
+line 'drain: +.* 5 ms: -ETIMEDOUT; .*: 0'
+line 'reject: +behind 2 tasks .* -EAGAIN; the task never ran'
+line 'block: +gopool_go\(\) returned when the worker had gone on; the task ran'
+line 'caller: +.* on the submitting thread'
+line 'blocking: +cap 1, .*: 2 workers, 1 of them blocked; a second .* -EAGAIN'
+line 'growth: +CPUs [0-9]+, as many workers; .* waited for [1-9][0-9]*\.[0-9] ms .*'
+line 'set_cap: .*; 1: all end with their tasks but 1'
+line 'watchdog: +watched-1 .* for ([2-9][0-9]|[0-9]{3,}) ms \(limit 20\), now [1-9][0-9]* frames deep'
+line 'stop: +0 workers left; gopool_go\(\) -ESHUTDOWN'
+line 'figures: +submitted 1014, finished 1014, .* panic 3; queued 0, .* full 0, stuck 0; cap 1'
+[ "$(wc -l <"$out")" -eq 15 ] || fail 'not 15 lines'
