@@ -77,6 +77,9 @@ void rig_start(struct rig *rig, const struct netpoll_server_options *options)
     pthread_mutex_init(&rig->log_mutex, NULL);
     rig->descriptors = descriptor_count();
     rig->live_bytes = live_bytes();
+    if (rig->own_pool != NULL)
+        CHECK(gopool_create(rig->own_pool, &rig->pool) == 0);
+    runtime_options.pool = rig->pool;
     CHECK(netpoll_runtime_create(&runtime_options, &rig->runtime) == 0);
     CHECK(netpoll_server_create(rig->runtime, options, &rig->server) == 0);
     CHECK(netpoll_server_listen(rig->server, address) == 0);
@@ -90,6 +93,7 @@ void rig_finish(struct rig *rig)
     CHECK(stats.connections == 0);
     CHECK(netpoll_server_destroy(rig->server) == 0);
     CHECK(netpoll_runtime_destroy(rig->runtime) == 0);
+    gopool_destroy(rig->pool);
     if (rig->logs != rig->expected_logs)
         fprintf(stderr, "%u lines of log, the last: %s\n", rig->logs, rig->last_log);
     CHECK(rig->logs == rig->expected_logs);

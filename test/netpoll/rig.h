@@ -9,6 +9,7 @@
 #include "../support/client.h"
 #include "../support/event.h"
 
+#include <gopool/gopool.h>
 #include <netpoll/netpoll.h>
 
 #include <pthread.h>
@@ -20,12 +21,14 @@
 
 struct rig {
     /* May be set before the start. */
-    uint32_t pollers;       /* 0: 2 */
-    const char *listen;     /* NULL: a free port of 127.0.0.1 */
-    uint32_t expected_logs; /* lines of log that the test brings about */
-    netpoll_log_fn *log;    /* with the rig as its arg; NULL: rig_log() */
-    bool beside_another;    /* another rig lives: what the process holds is not looked at */
+    uint32_t pollers;                      /* 0: 2 */
+    const char *listen;                    /* NULL: a free port of 127.0.0.1 */
+    uint32_t expected_logs;                /* lines of log that the test brings about */
+    const struct gopool_options *own_pool; /* a pool of this kind; NULL: the runtime makes it */
+    netpoll_log_fn *log;                   /* with the rig as its arg; NULL: rig_log() */
+    bool beside_another; /* another rig lives: what the process holds is not looked at */
     /* Readable after it. */
+    struct gopool *pool; /* when own_pool was set */
     struct netpoll_runtime *runtime;
     struct netpoll_server *server;
     char address[NETPOLL_ADDRESS_BYTES];
