@@ -227,8 +227,8 @@ GOPOOL_API GOPOOL_MUST_CHECK int gopool_call(struct gopool *pool, struct gopool_
  * Waits until a call has ended.
  *
  * @param timeout_ms  most milliseconds to wait; 0 only looks, negative waits for ever
- * @return 0 when fn has returned; -ECANCELED when it ended by a panic or ended its thread;
- *         -ETIMEDOUT; -EDEADLK when it has not ended yet and this is a worker of its pool, where
+ * @return 0 when fn has returned; -ECANCELED when a panic, gopool_exit_task() or pthread_exit(3)
+ * ended it; -ETIMEDOUT; -EDEADLK when it has not ended yet and this is a worker of its pool, where
  *         waiting could wait for the waiter
  *
  * Thread: any; several threads may wait for one future.
