@@ -100,7 +100,7 @@ Test(watchdog, a_task_that_spins_is_told_of_with_its_place)
         cr_assert_eq(gopool_go(pool, stuck_in_a_loop, &go), 0);
         WAIT_UNTIL(told.count == i);
         cr_assert(told.names_the_task);
-        cr_assert_eq(stats_of(pool).stuck_count, i);
+        cr_assert_eq(stats_of(pool).stuck_count, (uint64_t)i);
         atomic_store(&go, 1);
         WAIT_UNTIL(stats_of(pool).finished_count == (uint64_t)i);
     }
