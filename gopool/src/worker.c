@@ -100,22 +100,25 @@ struct here {
 
 static void finish_here(void *arg);
 
-static void run_rest(struct here *here)
+static void run_next_here(struct here *here)
 {
+    struct gopool_task *task = here->next;
     struct gopool_panic panic;
 
+    here->next = task->next;
+    here->finished++;
+    if (run(task, NULL, &panic)) {
+        here->panicked++;
+        gp_report(here->pool, &panic);
+    }
+}
+
+static void run_rest(struct here *here)
+{
     /* For the others run, too, when one of them ends the thread. */
     pthread_cleanup_push(finish_here, here);
-    while (here->next != NULL) {
-        struct gopool_task *task = here->next;
-
-        here->next = task->next;
-        here->finished++;
-        if (run(task, NULL, &panic)) {
-            here->panicked++;
-            gp_report(here->pool, &panic);
-        }
-    }
+    while (here->next != NULL)
+        run_next_here(here);
     pthread_cleanup_pop(1);
 }
 
