@@ -1,7 +1,9 @@
-/* Children of fork(2): what they may do with the parent's pools, and what they may not. */
+/*
+ * Children of fork(2): what they may do with the parent's pools, and what they may not. A program
+ * of its own, because a child that ends by exit(3) would end its parent's test framework, too.
+ */
 #include <gopool/gopool.h>
 
-#include <criterion/criterion.h>
 #include <errno.h>
 #include <pthread.h>
 #include <semaphore.h>
@@ -12,9 +14,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "support.h"
+#include "../support/check.h"
+#include "../support/process.h"
 
-TestSuite(fork, .timeout = 120);
+#define DEADLINE_MS 20000
 
 static void nothing(void *arg)
 {
@@ -90,18 +93,26 @@ static void wait_for_hold(void *arg)
         continue;
 }
 
+static struct gopool *pool_with(const struct gopool_options *options)
+{
+    struct gopool *pool;
+
+    CHECK(gopool_create(options, &pool) == 0);
+    return pool;
+}
+
 static void start_parent(struct parent *parent)
 {
     parent->pool = pool_with(&(struct gopool_options){.name = "parent"});
     sem_init(&parent->hold, 0, 0);
-    cr_assert_eq(gopool_register(parent->pool), 0);
-    cr_assert_eq(gopool_call(parent->pool, &parent->pending, wait_for_hold, parent, 0), 0);
+    CHECK(gopool_register(parent->pool) == 0);
+    CHECK(gopool_call(parent->pool, &parent->pending, wait_for_hold, parent, 0) == 0);
 }
 
 static void end_parent(struct parent *parent)
 {
     sem_post(&parent->hold);
-    cr_assert_eq(gopool_wait(&parent->pending, DEADLINE_MS), 0);
+    CHECK(gopool_wait(&parent->pending, DEADLINE_MS) == 0);
     gopool_destroy(parent->pool);
 }
 
@@ -110,10 +121,10 @@ static void check_child(void (*fn)(void *arg), void *arg)
     char output[256];
     int status = run_in_child(fn, arg, output, sizeof output);
 
-    cr_assert(WIFEXITED(status) && WEXITSTATUS(status) == 0, "status %d: %s", status, output);
+    CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0);
 }
 
-Test(fork, a_child_cannot_use_the_parents_pool_but_pools_of_its_own)
+static void a_child_cannot_use_the_parents_pool_but_pools_of_its_own(void)
 {
     struct parent parent;
 
@@ -131,23 +142,14 @@ static void *submit_all_the_time(void *arg)
     return NULL;
 }
 
-#if defined(__has_feature)
-#    define HAS_ADDRESS_SANITIZER __has_feature(address_sanitizer)
-#elif defined(__SANITIZE_ADDRESS__)
-#    define HAS_ADDRESS_SANITIZER 1
-#else
-#    define HAS_ADDRESS_SANITIZER 0
-#endif
-
-/* The sanitizer's own allocator does not outlive a fork beside threads that allocate. */
-Test(fork, a_child_does_not_hang_on_locks_of_the_parents_threads, .disabled = HAS_ADDRESS_SANITIZER)
+static void a_child_does_not_hang_on_locks_of_the_parents_threads(void)
 {
     struct parent parent;
     pthread_t threads[2];
 
     start_parent(&parent);
     for (int i = 0; i < 2; i++)
-        cr_assert_eq(pthread_create(&threads[i], NULL, submit_all_the_time, parent.pool), 0);
+        CHECK(pthread_create(&threads[i], NULL, submit_all_the_time, parent.pool) == 0);
     for (int round = 0; round < 50; round++)
         check_child(use_own_pool, &parent);
     atomic_store(&stop_submitting, true);
@@ -192,18 +194,18 @@ static struct forking run_forking(gopool_fn *in_child)
     struct forking forking = {.pool = pool_with(NULL), .in_child = in_child};
     struct gopool_future future;
 
-    cr_assert_eq(gopool_call(forking.pool, &future, fork_in_task, &forking, 0), 0);
-    cr_assert_eq(gopool_wait(&future, DEADLINE_MS), 0);
+    CHECK(gopool_call(forking.pool, &future, fork_in_task, &forking, 0) == 0);
+    CHECK(gopool_wait(&future, DEADLINE_MS) == 0);
     gopool_destroy(forking.pool);
     return forking;
 }
 
-Test(fork, a_task_that_returns_in_the_child_ends_the_child)
+static void a_task_that_returns_in_the_child_ends_the_child(void)
 {
     struct forking forking = run_forking(nothing);
 
-    cr_assert(WIFEXITED(forking.status) && WEXITSTATUS(forking.status) == EXIT_FAILURE);
-    cr_assert_not_null(strstr(forking.output, "a task has returned in a child"));
+    CHECK(WIFEXITED(forking.status) && WEXITSTATUS(forking.status) == EXIT_FAILURE);
+    CHECK(strstr(forking.output, "a task has returned in a child") != NULL);
 }
 
 static void use_pool_and_exit(void *arg)
@@ -216,11 +218,11 @@ static void use_pool_and_exit(void *arg)
     _exit(7);
 }
 
-Test(fork, a_task_may_end_the_child_itself)
+static void a_task_may_end_the_child_itself(void)
 {
     struct forking forking = run_forking(use_pool_and_exit);
 
-    cr_assert(WIFEXITED(forking.status) && WEXITSTATUS(forking.status) == 7, "%s", forking.output);
+    CHECK(WIFEXITED(forking.status) && WEXITSTATUS(forking.status) == 7);
 }
 
 static void panic_in_child(void *arg)
@@ -229,12 +231,12 @@ static void panic_in_child(void *arg)
     gopool_panic("in the child");
 }
 
-Test(fork, a_panic_in_the_child_ends_the_child)
+static void a_panic_in_the_child_ends_the_child(void)
 {
     struct forking forking = run_forking(panic_in_child);
 
-    cr_assert(WIFEXITED(forking.status) && WEXITSTATUS(forking.status) == EXIT_FAILURE);
-    cr_assert_not_null(strstr(forking.output, "in the child"));
+    CHECK(WIFEXITED(forking.status) && WEXITSTATUS(forking.status) == EXIT_FAILURE);
+    CHECK(strstr(forking.output, "in the child") != NULL);
 }
 
 static void exit_thread_in_child(void *arg)
@@ -243,9 +245,20 @@ static void exit_thread_in_child(void *arg)
     pthread_exit(NULL);
 }
 
-Test(fork, a_thread_that_ends_in_the_child_ends_the_child)
+static void a_thread_that_ends_in_the_child_ends_the_child(void)
 {
     struct forking forking = run_forking(exit_thread_in_child);
 
-    cr_assert(WIFEXITED(forking.status), "status %d: %s", forking.status, forking.output);
+    CHECK(WIFEXITED(forking.status));
+}
+
+int main(void)
+{
+    a_child_cannot_use_the_parents_pool_but_pools_of_its_own();
+    a_child_does_not_hang_on_locks_of_the_parents_threads();
+    a_task_that_returns_in_the_child_ends_the_child();
+    a_task_may_end_the_child_itself();
+    a_panic_in_the_child_ends_the_child();
+    a_thread_that_ends_in_the_child_ends_the_child();
+    return 0;
 }
