@@ -91,12 +91,3 @@ void gp_backtrace_write(struct gp_text *text, void *const *frames, uint32_t coun
                         (size_t)(call - (const char *)info.dli_fbase));
     }
 }
-
-void gp_backtrace_print(void *const *frames, uint32_t count, int fd)
-{
-    struct gp_text text;
-
-    gp_text_begin(&text, fd);
-    gp_backtrace_write(&text, frames, count);
-    gp_text_end(&text);
-}

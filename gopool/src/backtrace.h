@@ -26,7 +26,4 @@ void gp_backtrace_write(struct gp_text *text, void *const *frames, uint32_t coun
 /* Appends the name of the function that an address lies in, or the object and the offset. */
 void gp_backtrace_write_function(struct gp_text *text, const void *address);
 
-/* As gp_backtrace_write(), to a descriptor. */
-void gp_backtrace_print(void *const *frames, uint32_t count, int fd);
-
 #endif

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 
+#include "block.h"
 #include "fork.h"
 #include "summon.h"
 #include "worker.h"
@@ -26,42 +27,54 @@ int gopool_block_begin(void)
         return 0;
     }
     struct gopool *pool = worker->thread.pool;
-    /* Both: a worker that leaves tasks from now on sees that another one may be at work. */
-    gp_pool_lock_both(pool);
+    pthread_mutex_lock(&pool->lock);
     bool is_allowed = pool->blocked < max_blocked(pool);
     if (is_allowed) {
         worker->block_depth = 1;
         pool->blocked++;
         worker->is_blocked = true;
-        gp_pool_update_calls(pool);
         summons = gp_summon(pool);
     }
-    gp_pool_unlock_both(pool);
+    pthread_mutex_unlock(&pool->lock);
     gp_summon_answer(pool, summons);
     return is_allowed ? 0 : -EAGAIN;
 }
 
-void gp_block_forget(struct gp_worker *worker)
+/* Under no lock. */
+static void come_back(struct gp_worker *worker)
 {
     struct gopool *pool = worker->thread.pool;
 
-    worker->block_depth = 0;
     pthread_mutex_lock(&pool->lock);
     pool->blocked--;
     worker->is_blocked = false;
-    gp_pool_update_calls(pool);
+    gp_pool_update_attention(pool);
     pthread_mutex_unlock(&pool->lock);
+}
+
+uint32_t gp_block_depth(void)
+{
+    const struct gp_worker *worker = gp_worker_current();
+
+    return worker != NULL ? worker->block_depth : 0;
+}
+
+void gp_block_restore(uint32_t depth)
+{
+    struct gp_worker *worker = gp_worker_current();
+
+    if (worker == NULL || worker->block_depth <= depth)
+        return;
+    worker->block_depth = depth;
+    if (depth == 0 && !gp_fork_is_foreign(worker->thread.pool))
+        come_back(worker);
 }
 
 void gopool_block_end(void)
 {
-    struct gp_worker *worker = gp_worker_current();
+    uint32_t depth = gp_block_depth();
 
-    gopool_must(worker != NULL && worker->block_depth > 0);
-    if (gp_fork_is_foreign(worker->thread.pool))
-        return;
-    if (worker->block_depth > 1)
-        worker->block_depth--;
-    else
-        gp_block_forget(worker);
+    if (depth == 0)
+        gopool_panic("gopool_block_end() without gopool_block_begin()");
+    gp_block_restore(depth - 1);
 }

@@ -12,6 +12,7 @@
 #include "call_internal.h"
 #include "deadline.h"
 #include "fork.h"
+#include "panic_internal.h"
 
 enum state {
     STATE_PENDING,
@@ -63,6 +64,8 @@ static void run_call(void *arg)
     innermost = future;
     gopool_defer_push(&on_panic, cancel, future);
     future->fn(future->arg);
+    /* What fn has left registered lies in frames that are gone. */
+    gp_panic_drop_above(&on_panic);
     gopool_defer_pop(&on_panic, false);
     innermost = future->outer;
     end(future, STATE_RETURNED);
@@ -80,8 +83,6 @@ void gp_call_origin(const struct gopool_task *task, gopool_fn **fn, void **arg)
 int gopool_call(struct gopool *pool, struct gopool_future *future, gopool_fn *fn, void *arg,
                 uint32_t flags)
 {
-    if (fn == NULL)
-        return -EINVAL;
     *future = (struct gopool_future){
         .task = {.fn = run_call, .arg = future, .flags = flags},
         .pool = pool,
@@ -89,7 +90,11 @@ int gopool_call(struct gopool *pool, struct gopool_future *future, gopool_fn *fn
         .arg = arg,
         .state = STATE_PENDING,
     };
-    return gopool_submit(pool, &future->task);
+    int status = fn != NULL ? gopool_submit(pool, &future->task) : -EINVAL;
+    /* For who waits for it all the same. */
+    if (status != 0)
+        future->state = STATE_CANCELED;
+    return status;
 }
 
 static int result_of(uint32_t state)

@@ -1,6 +1,7 @@
 /* Counting forks. */
 #include "fork.h"
 
+#include "interrogation.h"
 #include "registry.h"
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
@@ -11,9 +12,10 @@ static void enter_child(void)
 {
     gp_fork_count++;
     gp_registry_clear();
+    gp_interrogation_clear();
 }
 
-static void watch(void)
+static void register_handler(void)
 {
     /* Fails for want of memory only; then a pool used in a child hangs, as without this. */
     (void)pthread_atfork(NULL, NULL, enter_child);
@@ -21,5 +23,5 @@ static void watch(void)
 
 void gp_fork_prepare(void)
 {
-    pthread_once(&once, watch);
+    pthread_once(&once, register_handler);
 }

@@ -7,9 +7,12 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "cancel.h"
 #include "deadline.h"
 #include "fork.h"
+#include "here.h"
 #include "interrogation.h"
+#include "monitor.h"
 #include "registry.h"
 #include "summon.h"
 #include "thread.h"
@@ -121,13 +124,18 @@ int gopool_create(const struct gopool_options *options, struct gopool **out)
     return 0;
 }
 
-/* Ends every thread. Under lock, which it releases in between. */
+static bool is_alive(const struct gopool *pool)
+{
+    return pool->workers > 0 || pool->has_monitor || pool->has_watchdog || pool->here_running > 0;
+}
+
+/* Ends every thread, and waits for submitters that run tasks. Under lock, which it releases in
+ * between. */
 static void end_threads(struct gopool *pool)
 {
     gp_summon_all(pool);
     pthread_cond_broadcast(&pool->room);
-    pthread_cond_signal(&pool->monitor_wake);
-    while (pool->workers > 0 || pool->monitor != GP_MONITOR_NONE || pool->has_watchdog)
+    while (is_alive(pool))
         pthread_cond_wait(&pool->ended, &pool->lock);
     struct gp_thread *leaver = pool->leaver;
     pthread_mutex_unlock(&pool->lock);
@@ -137,10 +145,13 @@ static void end_threads(struct gopool *pool)
 
 int gopool_stop(struct gopool *pool)
 {
-    if (gp_fork_is_foreign(pool))
+    if (gp_fork_is_foreign(pool) || gp_registry_is_default(pool))
         return -EPERM;
-    if (gp_worker_is_current(pool))
+    if (gopool_is_worker(pool))
         return -EDEADLK;
+    /* The thread may be a worker of another pool. */
+    bool counts = gopool_block_begin() == 0;
+    int cancel_state = gp_cancel_disable();
     pthread_mutex_lock(&pool->lock);
     if (pool->phase == GP_PHASE_RUNNING) {
         pool->phase = GP_PHASE_STOPPING;
@@ -151,6 +162,9 @@ int gopool_stop(struct gopool *pool)
     while (pool->phase != GP_PHASE_STOPPED)
         pthread_cond_wait(&pool->ended, &pool->lock);
     pthread_mutex_unlock(&pool->lock);
+    gp_cancel_restore(cancel_state);
+    if (counts)
+        gopool_block_end();
     return 0;
 }
 
@@ -159,8 +173,11 @@ void gopool_destroy(struct gopool *pool)
     if (pool == NULL || gp_fork_is_foreign(pool))
         return;
     int status = gopool_stop(pool);
-    /* On a worker of the pool: its own stack would outlive the pool. */
-    gopool_must(status == 0);
+    if (status == -EPERM)
+        gopool_panic("gopool_destroy() of gopool_default()");
+    /* Its stack would outlive the pool. */
+    if (status == -EDEADLK)
+        gopool_panic("gopool_destroy() on a thread of the pool");
     gp_registry_remove(pool);
     destroy_sync(pool);
     mcache_free(pool);
@@ -179,29 +196,49 @@ static void wait_for_room(struct gopool *pool)
      * call. */
     gp_pool_lock_both(pool);
     pool->room_waiters++;
-    gp_pool_update_calls(pool);
+    gp_pool_update_attention(pool);
     pthread_mutex_unlock(&pool->take_lock);
     while (is_full(pool))
         pthread_cond_wait(&pool->room, &pool->lock);
     pool->room_waiters--;
-    gp_pool_update_calls(pool);
+    gp_pool_update_attention(pool);
     pthread_mutex_unlock(&pool->lock);
+}
+
+static bool is_to_be_rejected(const struct gp_task_list *list)
+{
+    return (list->flags & GOPOOL_TASK_REJECT_WHEN_FULL) != 0;
+}
+
+static bool may_run_here(const struct gopool *pool, const struct gp_task_list *list)
+{
+    return pool->config.when_full == GOPOOL_WHEN_FULL_CALLER_RUNS && !is_to_be_rejected(list) &&
+           gp_here_is_allowed();
+}
+
+/* Under lock. */
+static void count_here(struct gopool *pool, const struct gp_task_list *list)
+{
+    pool->here_count += list->count;
+    pool->here_running++;
 }
 
 /* What is done about a full queue: 0 when the tasks may come in, -EAGAIN when they may not. Under
  * lock, which it may release in between. */
-static int meet_full_queue(struct gopool *pool)
+static int meet_full_queue(struct gopool *pool, const struct gp_task_list *list)
 {
     pool->full_count++;
-    if (pool->config.when_full != GOPOOL_WHEN_FULL_BLOCK)
+    if (pool->config.when_full != GOPOOL_WHEN_FULL_BLOCK || is_to_be_rejected(list))
         return -EAGAIN;
-    if (gp_worker_is_current(pool))
+    if (gopool_is_worker(pool))
         return -EDEADLK;
     while (is_full(pool)) {
         pthread_mutex_unlock(&pool->lock);
         /* The thread may be a worker of another pool. */
         bool counts = gopool_block_begin() == 0;
+        int cancel_state = gp_cancel_disable();
         wait_for_room(pool);
+        gp_cancel_restore(cancel_state);
         if (counts)
             gopool_block_end();
         pthread_mutex_lock(&pool->lock);
@@ -212,19 +249,18 @@ static int meet_full_queue(struct gopool *pool)
 /* Under lock. */
 static int admit(struct gopool *pool, const struct gp_task_list *list, struct gp_summons *summons)
 {
-    int status = 0;
-
     if (pool->phase != GP_PHASE_RUNNING)
         return -ESHUTDOWN;
-    if (pool->workers == 0)
-        /* Under the lock, so that nobody else's task relies on a thread that may not come. */
+    /* Under the lock, so that nobody else's task relies on a thread that may not come. */
+    int status = gp_monitor_ensure(pool);
+    if (status == 0 && pool->workers == 0)
         status = gp_summon_first(pool);
     if (status != 0)
         return status;
     gp_task_queue_append(&pool->inbox, list);
     pool->accepted_count += list->count;
     *summons = gp_summon(pool);
-    summons->start_watchdog = gp_watchdog_want(pool);
+    gp_watchdog_ensure(pool);
     return 0;
 }
 
@@ -238,17 +274,17 @@ static int accept_tasks(struct gopool *pool, const struct gp_task_list *list)
         return -EPERM;
     pthread_mutex_lock(&pool->lock);
     if (is_full(pool))
-        status = meet_full_queue(pool);
-    bool runs_here = status == -EAGAIN && pool->config.when_full == GOPOOL_WHEN_FULL_CALLER_RUNS;
+        status = meet_full_queue(pool, list);
+    bool runs_here = status == -EAGAIN && may_run_here(pool, list);
     if (status == 0)
         status = admit(pool, list, &summons);
     else if (runs_here)
-        pool->here_count += list->count;
+        count_here(pool, list);
     pthread_mutex_unlock(&pool->lock);
     gp_summon_answer(pool, summons);
     if (!runs_here)
         return status;
-    gp_worker_run_here(pool, list->first);
+    gp_here_run(pool, list->first);
     return 0;
 }
 
@@ -292,13 +328,13 @@ int gopool_set_cap(struct gopool *pool, uint32_t cap)
         return -EPERM;
     if (cap > GOPOOL_CAP_MAX)
         return -EINVAL;
-    gp_pool_lock_both(pool);
+    pthread_mutex_lock(&pool->lock);
     pool->cap = cap_or_default(&pool->config, cap);
     pool->workers_max = pool->cap + pool->blocked;
     gp_summon_surplus(pool);
-    gp_pool_update_calls(pool);
+    gp_pool_update_attention(pool);
     struct gp_summons summons = gp_summon(pool);
-    gp_pool_unlock_both(pool);
+    pthread_mutex_unlock(&pool->lock);
     gp_summon_answer(pool, summons);
     return 0;
 }
@@ -335,10 +371,11 @@ int gopool_drain(struct gopool *pool, int timeout_ms)
 
     if (gp_fork_is_foreign(pool))
         return -EPERM;
-    if (gp_worker_is_current(pool))
+    if (gopool_is_worker(pool))
         return -EDEADLK;
     /* The thread may be a worker of another pool. */
     bool counts = gopool_block_begin() == 0;
+    int cancel_state = gp_cancel_disable();
     gp_pool_lock_both(pool);
     bool is_idle = gp_pool_is_idle(pool);
     pool->idle_waiters++;
@@ -347,6 +384,7 @@ int gopool_drain(struct gopool *pool, int timeout_ms)
         status = wait_until_idle(pool, timeout_ms);
     pool->idle_waiters--;
     pthread_mutex_unlock(&pool->lock);
+    gp_cancel_restore(cancel_state);
     if (counts)
         gopool_block_end();
     return status;
@@ -354,7 +392,10 @@ int gopool_drain(struct gopool *pool, int timeout_ms)
 
 bool gopool_is_worker(const struct gopool *pool)
 {
-    return gp_worker_is_current(pool);
+    const struct gp_thread *thread = gp_thread_current();
+
+    return !gp_fork_is_foreign(pool) &&
+           ((thread != NULL && thread->pool == pool) || gp_here_is_inside(pool));
 }
 
 void gopool_stats_read(struct gopool *pool, struct gopool_stats *out)

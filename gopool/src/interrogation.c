@@ -21,17 +21,20 @@ enum state {
     STATE_ASKED,
     STATE_ANSWERING,
     STATE_ANSWERED,
+    STATE_COUNT,
 };
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
-static bool handler_is_ours;
 
 /* One asks at a time. */
 static pthread_mutex_t asking = PTHREAD_MUTEX_INITIALIZER;
 
-/* ASKED by who asks; then whoever of the two takes it out of this state decides whether an answer
- * comes. */
-static _Atomic int state;
+/*
+ * The number of the question times STATE_COUNT, plus the state. ASKED by who asks; then whoever of
+ * the two takes it out of this state decides whether an answer comes. The number keeps a thread
+ * that was slow to look from answering the next question.
+ */
+static _Atomic uint64_t word;
 static pthread_t asked;
 static sem_t answered;
 static void *answer[GOPOOL_PANIC_FRAMES];
@@ -52,21 +55,33 @@ static const void *interrupted_at(const ucontext_t *context)
 static void on_signal(int signal, siginfo_t *info, void *context)
 {
     int saved = errno;
-    int expected = STATE_ASKED;
+    /* Acquire: pairs with the store in gp_interrogation_send(), for `asked`. */
+    uint64_t question = atomic_load_explicit(&word, memory_order_acquire);
 
     (void)signal;
     (void)info;
-    /* Acquire: pairs with the store in gp_interrogation_send(), for `asked`. */
-    if (atomic_load_explicit(&state, memory_order_acquire) == STATE_ASKED &&
-        pthread_equal(asked, pthread_self()) &&
-        atomic_compare_exchange_strong_explicit(&state, &expected, STATE_ANSWERING,
+    if (question % STATE_COUNT == STATE_ASKED && pthread_equal(asked, pthread_self()) &&
+        atomic_compare_exchange_strong_explicit(&word, &question,
+                                                question - STATE_ASKED + STATE_ANSWERING,
                                                 memory_order_acquire, memory_order_relaxed)) {
         answer_count = gp_backtrace_take_from(interrupted_at(context), answer, GOPOOL_PANIC_FRAMES);
         /* Release: pairs with the load in gp_interrogation_wait(). */
-        atomic_store_explicit(&state, STATE_ANSWERED, memory_order_release);
+        atomic_store_explicit(&word, question - STATE_ASKED + STATE_ANSWERED, memory_order_release);
         sem_post(&answered);
     }
     errno = saved;
+}
+
+/* Whether the process's handler is this one. */
+static bool is_ours(const struct sigaction *action)
+{
+    return (action->sa_flags & SA_SIGINFO) != 0 && action->sa_sigaction == on_signal;
+}
+
+static bool is_free(const struct sigaction *action)
+{
+    return (action->sa_flags & SA_SIGINFO) == 0 &&
+           (action->sa_handler == SIG_DFL || action->sa_handler == SIG_IGN);
 }
 
 static void install(void)
@@ -80,10 +95,8 @@ static void install(void)
     (void)gp_backtrace_take(&frame, 1);
     sem_init(&answered, 0, 0);
     sigfillset(&action.sa_mask);
-    if (sigaction(GP_INTERROGATION_SIGNAL, NULL, &old) != 0 || (old.sa_flags & SA_SIGINFO) != 0 ||
-        (old.sa_handler != SIG_DFL && old.sa_handler != SIG_IGN))
-        return;
-    handler_is_ours = sigaction(GP_INTERROGATION_SIGNAL, &action, NULL) == 0;
+    if (sigaction(GP_INTERROGATION_SIGNAL, NULL, &old) == 0 && is_free(&old))
+        sigaction(GP_INTERROGATION_SIGNAL, &action, NULL);
 }
 
 void gp_interrogation_prepare(void)
@@ -93,7 +106,16 @@ void gp_interrogation_prepare(void)
 
 bool gp_interrogation_works(void)
 {
-    return handler_is_ours;
+    struct sigaction now;
+
+    return sigaction(GP_INTERROGATION_SIGNAL, NULL, &now) == 0 && is_ours(&now);
+}
+
+void gp_interrogation_clear(void)
+{
+    pthread_mutex_init(&asking, NULL);
+    sem_init(&answered, 0, 0);
+    atomic_store_explicit(&word, STATE_NONE, memory_order_relaxed);
 }
 
 void gp_interrogation_begin(void)
@@ -106,33 +128,40 @@ void gp_interrogation_end(void)
     pthread_mutex_unlock(&asking);
 }
 
-void gp_interrogation_send(pthread_t thread)
+bool gp_interrogation_send(pthread_t thread)
 {
+    uint64_t last = atomic_load_explicit(&word, memory_order_relaxed);
+
+    if (!gp_interrogation_works())
+        return false;
     asked = thread;
     /* Release: pairs with the load in on_signal(). */
-    atomic_store_explicit(&state, STATE_ASKED, memory_order_release);
+    atomic_store_explicit(&word, last - last % STATE_COUNT + STATE_COUNT + STATE_ASKED,
+                          memory_order_release);
     pthread_kill(thread, GP_INTERROGATION_SIGNAL);
+    return true;
 }
 
 uint32_t gp_interrogation_wait(void **frames, uint32_t max)
 {
     const struct timespec deadline = gp_deadline_after(ANSWER_MS);
-    int expected = STATE_ASKED;
+    uint64_t question = atomic_load_explicit(&word, memory_order_relaxed);
     int error;
 
+    question = question - question % STATE_COUNT + STATE_ASKED;
     do {
         error = sem_clockwait(&answered, CLOCK_MONOTONIC, &deadline) == 0 ? 0 : errno;
     } while (error == EINTR);
     /* Relaxed: there is nothing to read when it has not begun to answer. */
-    if (error != 0 &&
-        atomic_compare_exchange_strong_explicit(&state, &expected, STATE_NONE, memory_order_relaxed,
-                                                memory_order_relaxed))
+    if (error != 0 && atomic_compare_exchange_strong_explicit(
+                          &word, &question, question - STATE_ASKED + STATE_NONE,
+                          memory_order_relaxed, memory_order_relaxed))
         return 0;
     while (error != 0)
         error = sem_wait(&answered) == 0 ? 0 : errno;
     /* Acquire: pairs with the store in on_signal(). The semaphore orders them as well, but its
      * clockwait is not known to every race detector. */
-    if (atomic_load_explicit(&state, memory_order_acquire) != STATE_ANSWERED)
+    if (atomic_load_explicit(&word, memory_order_acquire) % STATE_COUNT != STATE_ANSWERED)
         return 0;
     uint32_t count = answer_count < max ? answer_count : max;
     memcpy(frames, answer, count * sizeof *frames);

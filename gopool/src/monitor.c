@@ -1,5 +1,7 @@
-/* The monitor's life: started by the first tasks that wait, watching, idle, gone. */
+/* The monitor's life: it sleeps, and watches while tasks wait for busy workers. */
 #include "monitor.h"
+
+#include <errno.h>
 
 #include "deadline.h"
 #include "summon.h"
@@ -11,32 +13,20 @@
 /* Waking the monitor costs as much as some of its ticks. */
 #define QUIET_TICKS_MAX 8
 
-bool gp_monitor_watch(struct gopool *pool)
+void gp_monitor_watch(struct gopool *pool)
 {
-    enum gp_monitor_state state = pool->monitor;
-
-    pool->monitor = GP_MONITOR_WATCHING;
-    if (state == GP_MONITOR_IDLE)
+    if (!pool->is_watching)
         pthread_cond_signal(&pool->monitor_wake);
-    return state == GP_MONITOR_NONE;
+    pool->is_watching = true;
 }
 
-/* Under lock, which it releases in between, as every function below does. */
+/* Under lock, which it releases in between, as the functions below do. */
 static void sleep_for(struct gopool *pool, uint32_t timeout_ms)
 {
     const struct timespec deadline = gp_deadline_after(timeout_ms);
 
     while (pthread_cond_timedwait(&pool->monitor_wake, &pool->lock, &deadline) == 0)
         continue;
-}
-
-static void sleep_while_idle(struct gopool *pool)
-{
-    const struct timespec deadline = gp_deadline_after(pool->config.idle_timeout_ms);
-    int error = 0;
-
-    while (pool->monitor == GP_MONITOR_IDLE && pool->phase == GP_PHASE_RUNNING && error == 0)
-        error = pthread_cond_timedwait(&pool->monitor_wake, &pool->lock, &deadline);
 }
 
 static void tick(struct gopool *pool, uint64_t *accepted_before)
@@ -50,19 +40,22 @@ static void tick(struct gopool *pool, uint64_t *accepted_before)
     pthread_mutex_lock(&pool->lock);
 }
 
-/* Also while the pool stops: tasks that it has accepted may be waiting for each other. */
+/* Whether tasks wait that another worker could take. */
+static bool is_needed(const struct gopool *pool)
+{
+    return gp_pool_queued(pool) != 0 && gp_pool_at_work(pool) < pool->cap;
+}
+
 static void watch(struct gopool *pool)
 {
     uint64_t accepted_before = pool->accepted_count;
+    uint32_t quiet_ticks = 0;
 
-    for (uint32_t quiet_ticks = 0; quiet_ticks < QUIET_TICKS_MAX; quiet_ticks++) {
+    while (quiet_ticks < QUIET_TICKS_MAX && pool->workers > 0) {
         tick(pool, &accepted_before);
-        if (gp_pool_queued(pool) != 0)
-            quiet_ticks = 0;
-        else if (pool->phase != GP_PHASE_RUNNING)
-            break;
+        quiet_ticks = is_needed(pool) ? 0 : quiet_ticks + 1;
     }
-    pool->monitor = GP_MONITOR_IDLE;
+    pool->is_watching = false;
 }
 
 static void monitor_main(struct gp_thread *thread)
@@ -70,24 +63,19 @@ static void monitor_main(struct gp_thread *thread)
     struct gopool *pool = thread->pool;
 
     pthread_mutex_lock(&pool->lock);
-    while (pool->monitor == GP_MONITOR_WATCHING) {
-        watch(pool);
-        sleep_while_idle(pool);
+    while (pool->workers > 0) {
+        if (pool->is_watching)
+            watch(pool);
+        else
+            pthread_cond_wait(&pool->monitor_wake, &pool->lock);
     }
-    pool->monitor = GP_MONITOR_NONE;
-    pthread_cond_broadcast(&pool->ended);
-    struct gp_thread *before = gp_thread_leave(thread);
-    pthread_mutex_unlock(&pool->lock);
-    gp_thread_reap(before);
+    gp_thread_end_helper(thread, &pool->has_monitor);
 }
 
-void gp_monitor_start(struct gopool *pool)
+int gp_monitor_ensure(struct gopool *pool)
 {
-    if (gp_thread_start_helper(pool, monitor_main) == 0)
-        return;
-    /* The next submit, or worker that leaves tasks, asks for it again. */
-    pthread_mutex_lock(&pool->lock);
-    pool->monitor = GP_MONITOR_NONE;
-    pthread_cond_broadcast(&pool->ended);
-    pthread_mutex_unlock(&pool->lock);
+    if (!pool->has_monitor && gp_thread_start_helper(pool, monitor_main) != 0)
+        return -EAGAIN;
+    pool->has_monitor = true;
+    return 0;
 }

@@ -1,5 +1,5 @@
 /*
- * The pool's monitor: a thread that is there while workers may be too few.
+ * The pool's monitor: a thread that is there as long as workers are.
  *
  * All workers there are may be blocked in their tasks, and then nobody of the pool runs to see how
  * long the next one has waited; nor does a submitter or a worker ever read a clock.
@@ -10,12 +10,12 @@
 #include "pool.h"
 
 /*
- * Tells the monitor that tasks wait with nobody to be summoned. Under lock. Returns whether
- * gp_monitor_start() has to be called once it is released.
+ * Makes sure that the thread exists, before tasks are accepted that may depend on it. Under lock.
+ * Returns 0 or -EAGAIN.
  */
-bool gp_monitor_watch(struct gopool *pool);
+int gp_monitor_ensure(struct gopool *pool);
 
-/* Starts the thread. Under no lock. */
-void gp_monitor_start(struct gopool *pool);
+/* Tells it that tasks wait with nobody to be summoned. Under lock. */
+void gp_monitor_watch(struct gopool *pool);
 
 #endif

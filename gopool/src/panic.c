@@ -9,6 +9,7 @@
 #include <stdlib.h>
 
 #include "backtrace.h"
+#include "block.h"
 #include "panic_internal.h"
 #include "report.h"
 
@@ -42,6 +43,11 @@ struct panic_thread {
 
 /* Static TLS: a call into the loader would cost as much as the rest of gopool_try(). */
 static _Thread_local struct panic_thread self __attribute__((tls_model("initial-exec")));
+
+void gp_panic_drop_above(struct gopool_defer *defer)
+{
+    self.defers = defer;
+}
 
 void gp_panic_forget(void)
 {
@@ -178,9 +184,13 @@ int gp_panic_try_task(void (*fn)(void *arg), void *arg, struct gopool_panic *pan
 {
     struct boundary boundary;
 
+    uint32_t block_depth = gp_block_depth();
+
     boundary.panic = panic;
     boundary.is_task = true;
-    return call_within(&boundary, fn, arg);
+    int status = call_within(&boundary, fn, arg);
+    gp_block_restore(block_depth);
+    return status;
 }
 
 /*
@@ -202,7 +212,8 @@ void gopool_defer_pop(struct gopool_defer *defer, bool run)
     const struct boundary *boundary = self.innermost;
 
     /* Below its boundary the list belongs to frames further out. */
-    gopool_must(self.defers == defer && (boundary == NULL || boundary->outer_defers != defer));
+    if (self.defers != defer || (boundary != NULL && boundary->outer_defers == defer))
+        gopool_panic("gopool_defer_pop() of one that is not the last of its boundary");
     atomic_signal_fence(memory_order_acq_rel);
     self.defers = defer->previous;
     atomic_signal_fence(memory_order_acq_rel);

@@ -26,12 +26,6 @@ enum gp_phase {
     GP_PHASE_STOPPED,  /* no thread is left, all are joined */
 };
 
-enum gp_monitor_state {
-    GP_MONITOR_NONE,
-    GP_MONITOR_IDLE,     /* sleeps until it is told to watch */
-    GP_MONITOR_WATCHING, /* looks every millisecond whether tasks are left waiting */
-};
-
 /* What the options said, defaults filled in. Never changes. */
 struct gp_config {
     char name[GP_NAME_MAX + 1];
@@ -47,10 +41,9 @@ struct gp_config {
 };
 
 /* Why a worker that comes for a task has to take the lock, too. */
-enum gp_call {
-    GP_CALL_SPARE = 1, /* it may have to summon another one for the tasks it leaves */
-    GP_CALL_OVER = 2,  /* more workers are at work, or exist, than may */
-    GP_CALL_ROOM = 4,  /* a submitter waits for the queue to be less than full */
+enum gp_attention {
+    GP_ATTENTION_OVER = 1, /* more workers are at work, or exist, than may */
+    GP_ATTENTION_ROOM = 2, /* a submitter waits for the queue to be less than full */
 };
 
 /*
@@ -59,9 +52,10 @@ enum gp_call {
  * outbox under `take_lock`, and only one that finds the outbox empty moves the inbox there, under
  * both. Who needs both takes `take_lock` first.
  *
- * Invariant that no wake-up is lost: while a task waits, either `searching` is set, or as many
- * workers are at work as may be, each of which looks for a task when its own ends, or nobody is
- * parked and the monitor watches or no more workers may be started.
+ * Invariant that no wake-up is lost: while a task waits and `lock` is free, either `searching` is
+ * set, or as many workers are at work as may be, each of which looks for a task when its own ends,
+ * or nobody is parked and the monitor watches. So a worker that takes a task from the outbox and
+ * leaves others has nobody to summon: the searcher has, when it looks.
  * - A worker parks holding both locks, having seen both boxes empty or more workers at work than
  *   the cap: a submit comes before it and is seen, or after it and finds it parked.
  * - `searching` is cleared under `lock` by the worker it stands for, after it has looked into the
@@ -72,9 +66,9 @@ enum gp_call {
  * - `taken_count` is stored under `take_lock` and read under either lock. Read under `lock` alone
  *   it may be behind, so that more tasks seem to wait than do, never fewer: tasks come under
  * `lock`. It is taken back under both locks only.
- * - `calls` is stored under `lock` and read under `take_lock`. The bits that somebody relies on
- *   (ROOM, and SPARE where nobody is summoned at the same time) are set under both locks; one
- *   that is read although it has been cleared costs a look, nothing else.
+ * - `attention` is stored under `lock` and read under `take_lock`. ROOM, which somebody relies on,
+ * is set under both locks; a bit that is read although it has been cleared costs a look, nothing
+ * else.
  * - gp_spot.state is stored under `lock` with release, after gp_worker.searcher; the sleeper's load
  *   in gp_parking_sleep() acquires it, for a worker that was woken looks at gp_worker.searcher
  * under `take_lock`.
@@ -90,6 +84,7 @@ struct gopool {
     struct gp_task_queue inbox;
     uint64_t accepted_count; /* tasks that came into the inbox */
     uint64_t here_count;     /* tasks that their submitters have run themselves */
+    uint32_t here_running;   /* submits that run theirs just now */
     /*
      * One worker has been woken or is being started to look at the queue and has not looked yet.
      * Nobody needs to summon a second one: the first summons the next if it leaves tasks.
@@ -110,11 +105,12 @@ struct gopool {
     void *panic_handler_arg;
     struct gp_worker *all;    /* workers whose threads run */
     struct gp_thread *leaver; /* the last thread to leave; the next to leave joins and frees it */
-    enum gp_monitor_state monitor;
+    bool has_monitor;         /* its thread exists or is being started */
+    bool is_watching;  /* the monitor looks every millisecond whether tasks are left waiting */
     bool has_watchdog; /* its thread exists or is being started */
     uint64_t stuck_count;
     uint64_t aged_count;         /* of the accepted tasks so many came at least a millisecond ago */
-    pthread_cond_t monitor_wake; /* there is something to watch, or nothing any more */
+    pthread_cond_t monitor_wake; /* there is something to watch, or no worker any more */
     pthread_cond_t ended;        /* a thread has left, or phase became GP_PHASE_STOPPED */
     pthread_cond_t idle;         /* idle_times has grown */
     pthread_cond_t room;         /* fewer tasks wait than the limit, or the pool stops */
@@ -128,7 +124,7 @@ struct gopool {
 
     /* Guarded as said above. */
     _Atomic uint64_t taken_count; /* tasks that have left the outbox */
-    _Atomic uint32_t calls;       /* of enum gp_call */
+    _Atomic uint32_t attention;   /* of enum gp_attention */
 };
 
 static inline void gp_pool_lock_both(struct gopool *pool)
@@ -160,8 +156,17 @@ static inline uint32_t gp_pool_at_work(const struct gopool *pool)
     return pool->workers - pool->parking.count - pool->blocked;
 }
 
-/* Computes `calls` anew. Under lock, after anything it depends on has changed. */
-void gp_pool_update_calls(struct gopool *pool);
+/* Counts a slot out that is not in use any more. Under lock. */
+static inline void gp_pool_drop_slot(struct gopool *pool)
+{
+    if (--pool->workers > 0)
+        return;
+    pthread_cond_broadcast(&pool->ended);
+    pthread_cond_signal(&pool->monitor_wake);
+}
+
+/* Computes `attention` anew. Under lock, after what it depends on may have changed. */
+void gp_pool_update_attention(struct gopool *pool);
 
 /* Counts tasks that have ended. Under take_lock. */
 static inline void gp_pool_count_finished(struct gopool *pool, size_t finished, size_t panicked)

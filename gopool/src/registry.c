@@ -64,12 +64,20 @@ void gp_registry_clear(void)
 {
     pthread_mutex_init(&lock, NULL);
     registered = NULL;
+    /* The parent's; the child makes its own. */
+    default_once = (pthread_once_t)PTHREAD_ONCE_INIT;
+    default_pool = NULL;
 }
 
 static void create_default(void)
 {
     /* On failure it is NULL, and stays so: nobody is promised a pool later on. */
     (void)!gopool_create(NULL, &default_pool);
+}
+
+bool gp_registry_is_default(const struct gopool *pool)
+{
+    return pool == default_pool;
 }
 
 struct gopool *gopool_default(void)

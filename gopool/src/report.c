@@ -131,6 +131,12 @@ void gp_report_to_hook(const struct gopool_panic *panic)
         print("panic in the panic hook", &second);
 }
 
+void gp_report_of_handler(const char *where, const struct gopool_panic *panic)
+{
+    gp_report_to_hook(panic);
+    print(where, panic);
+}
+
 void gp_report(struct gopool *pool, struct gopool_panic *panic)
 {
     struct listener listener = {.panic = panic};
@@ -147,7 +153,6 @@ void gp_report(struct gopool *pool, struct gopool_panic *panic)
     if (listener.handler == NULL) {
         print(panic->pool, panic);
     } else if (gp_panic_try_task(call_listener, &listener, &second) != 0) {
-        gp_report_to_hook(&second);
-        print("panic in the panic handler", &second);
+        gp_report_of_handler("panic in the panic handler", &second);
     }
 }

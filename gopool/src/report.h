@@ -27,6 +27,9 @@ bool gp_report_admit(struct gp_report_limit *limit, uint32_t second, uint32_t *h
  */
 void gp_report(struct gopool *pool, struct gopool_panic *panic);
 
+/* Tells of a panic of a handler: the hook, and a line on stderr. */
+void gp_report_of_handler(const char *where, const struct gopool_panic *panic);
+
 /* Tells the process's hook, unless the thread is inside of it. A panic of its goes no further. */
 void gp_report_to_hook(const struct gopool_panic *panic);
 

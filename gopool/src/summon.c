@@ -5,8 +5,8 @@
 #include <mcache/mcache.h>
 #include <time.h>
 
+#include "cancel.h"
 #include "monitor.h"
-#include "watchdog.h"
 #include "worker.h"
 
 /* Takes the warmest worker off the parking and makes it the searcher. Under lock. */
@@ -48,9 +48,8 @@ struct gp_summons gp_summon(struct gopool *pool)
         count_slot(pool);
         summons.start_worker = true;
     } else if (summons.wake == NULL) {
-        summons.start_monitor = gp_monitor_watch(pool);
+        gp_monitor_watch(pool);
     }
-    gp_pool_update_calls(pool);
     return summons;
 }
 
@@ -86,41 +85,36 @@ int gp_summon_first(struct gopool *pool)
  */
 static bool give_slot_back(struct gopool *pool)
 {
-    struct gp_summons summons = {0};
+    struct gp_spot *wake = NULL;
 
     pthread_mutex_lock(&pool->lock);
     bool give_back = pool->workers > 1 || gp_pool_queued(pool) == 0;
     if (give_back) {
         pool->searching = false;
-        if (--pool->workers == 0) {
-            pthread_cond_broadcast(&pool->ended);
-        } else if (gp_pool_queued(pool) != 0) {
-            summons.wake = wake_searcher(pool);
-            if (summons.wake == NULL)
-                summons.start_monitor = gp_monitor_watch(pool);
+        gp_pool_drop_slot(pool);
+        if (gp_pool_queued(pool) != 0) {
+            wake = wake_searcher(pool);
+            if (wake == NULL)
+                gp_monitor_watch(pool);
         }
-        gp_pool_update_calls(pool);
     }
     pthread_mutex_unlock(&pool->lock);
-    if (summons.wake != NULL)
-        gp_parking_ring(summons.wake);
-    if (summons.start_monitor)
-        gp_monitor_start(pool);
+    if (wake != NULL)
+        gp_parking_ring(wake);
     return give_back;
 }
 
 void gp_summon_fill_slot(struct gopool *pool)
 {
     const struct timespec pause = {.tv_nsec = 1000000};
+    int cancel_state = gp_cancel_disable();
 
     pthread_mutex_lock(&pool->lock);
     uint32_t number = ++pool->started;
     pthread_mutex_unlock(&pool->lock);
-    while (start(pool, number) != 0) {
-        if (give_slot_back(pool))
-            return;
+    while (start(pool, number) != 0 && !give_slot_back(pool))
         nanosleep(&pause, NULL);
-    }
+    gp_cancel_restore(cancel_state);
 }
 
 void gp_summon_answer(struct gopool *pool, struct gp_summons summons)
@@ -129,10 +123,6 @@ void gp_summon_answer(struct gopool *pool, struct gp_summons summons)
         gp_parking_ring(summons.wake);
     if (summons.start_worker)
         gp_summon_fill_slot(pool);
-    if (summons.start_monitor)
-        gp_monitor_start(pool);
-    if (summons.start_watchdog)
-        gp_watchdog_start(pool);
 }
 
 void gp_summon_surplus(struct gopool *pool)

@@ -8,8 +8,6 @@
 struct gp_summons {
     struct gp_spot *wake; /* a parked worker to ring, or NULL */
     bool start_worker;    /* a slot was counted that needs a thread */
-    bool start_monitor;   /* the monitor is not NONE any more and needs a thread */
-    bool start_watchdog;  /* likewise */
 };
 
 /* Decides. Under lock, after tasks were added or left behind, or more workers may be at work. */

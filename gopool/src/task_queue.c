@@ -3,15 +3,20 @@
 
 #include <errno.h>
 
+/* That a user may set. */
+#define FLAGS (GOPOOL_TASK_NONBLOCKING | GOPOOL_TASK_REJECT_WHEN_FULL)
+
 int gp_task_list_measure(struct gopool_task *first, struct gp_task_list *out)
 {
     out->first = first;
     out->last = first;
     out->count = 0;
+    out->flags = 0;
     for (struct gopool_task *task = first; task != NULL; task = task->next) {
-        if (task->fn == NULL || (task->flags & ~GOPOOL_TASK_NONBLOCKING) != 0)
+        if (task->fn == NULL || (task->flags & ~FLAGS) != 0)
             return -EINVAL;
         out->last = task;
+        out->flags |= task->flags;
         out->count++;
     }
     return 0;

@@ -19,6 +19,7 @@ struct gp_task_list {
     struct gopool_task *first;
     struct gopool_task *last;
     size_t count;
+    uint32_t flags; /* of any of them */
 };
 
 /* Walks a list. Returns 0, or -EINVAL when one of its tasks has no function or an unknown flag. */

@@ -9,6 +9,13 @@
 
 #include "interrogation.h"
 
+static _Thread_local struct gp_thread *current;
+
+struct gp_thread *gp_thread_current(void)
+{
+    return current;
+}
+
 static void name_thread(const struct gp_thread *thread)
 {
     char name[16];
@@ -18,15 +25,15 @@ static void name_thread(const struct gp_thread *thread)
 }
 
 /*
- * A batch thread does not preempt on wake-up whoever submitted the task; a thread that a task
- * starts does not inherit it. Where the policy is another one, somebody chose it.
+ * A batch thread does not preempt on wake-up whoever submitted the task. Where the policy is
+ * another one, somebody chose it.
  */
 static void ask_for_batch_scheduling(void)
 {
     const struct sched_param param = {0};
 
     if (sched_getscheduler(0) == SCHED_OTHER)
-        sched_setscheduler(0, SCHED_BATCH | SCHED_RESET_ON_FORK, &param);
+        sched_setscheduler(0, SCHED_BATCH, &param);
 }
 
 static void *thread_main(void *arg)
@@ -34,6 +41,7 @@ static void *thread_main(void *arg)
     struct gp_thread *thread = arg;
     int previous;
 
+    current = thread;
     /* By itself: whoever joins it may do so before pthread_create() has told the creator. */
     thread->id = pthread_self();
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &previous);
@@ -80,6 +88,7 @@ struct gp_thread *gp_thread_leave(struct gp_thread *thread)
     struct gp_thread *before = thread->pool->leaver;
 
     thread->pool->leaver = thread;
+    thread->has_left = true;
     return before;
 }
 
@@ -89,4 +98,15 @@ void gp_thread_reap(struct gp_thread *thread)
         return;
     pthread_join(thread->id, NULL);
     mcache_free(thread);
+}
+
+void gp_thread_end_helper(struct gp_thread *thread, bool *exists)
+{
+    struct gopool *pool = thread->pool;
+    struct gp_thread *before = gp_thread_leave(thread);
+
+    *exists = false;
+    pthread_cond_broadcast(&pool->ended);
+    pthread_mutex_unlock(&pool->lock);
+    gp_thread_reap(before);
 }

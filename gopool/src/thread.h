@@ -10,7 +10,11 @@ struct gp_thread {
     pthread_t id;
     uint32_t number;
     void (*main)(struct gp_thread *thread);
+    bool has_left; /* its own */
 };
+
+/* The thread of a pool that the calling thread is; NULL on other threads. */
+struct gp_thread *gp_thread_current(void);
 
 /*
  * Starts a thread with asynchronous signals blocked; faults stay deliverable to a handler.
@@ -30,6 +34,10 @@ int gp_thread_start_helper(struct gopool *pool, void (*main)(struct gp_thread *t
  * leaver.
  */
 struct gp_thread *gp_thread_leave(struct gp_thread *thread);
+
+/* The end of such a thread: *exists, guarded by lock, is false then. Under lock, which it releases.
+ */
+void gp_thread_end_helper(struct gp_thread *thread, bool *exists);
 
 /* Joins a thread that has left, and with it all that left before; frees it. NULL does nothing. */
 void gp_thread_reap(struct gp_thread *thread);

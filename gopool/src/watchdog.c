@@ -8,6 +8,8 @@
 #include "backtrace.h"
 #include "deadline.h"
 #include "interrogation.h"
+#include "panic_internal.h"
+#include "report.h"
 #include "text.h"
 #include "thread.h"
 #include "worker.h"
@@ -76,13 +78,9 @@ static uint32_t ask(struct gopool *pool, const struct gp_worker *worker, uint32_
 {
     uint32_t count = 0;
 
-    if (!gp_interrogation_works())
-        return 0;
     gp_interrogation_begin();
     pthread_mutex_lock(&pool->lock);
-    bool sent = is_still_there(pool, worker, number);
-    if (sent)
-        gp_interrogation_send(worker->thread.id);
+    bool sent = is_still_there(pool, worker, number) && gp_interrogation_send(worker->thread.id);
     pthread_mutex_unlock(&pool->lock);
     if (sent)
         count = gp_interrogation_wait(frames, GOPOOL_PANIC_FRAMES);
@@ -122,8 +120,8 @@ static void tell(const struct gp_config *config, const struct gopool_stuck *stuc
 
     if (config->stuck_handler == NULL)
         print(stuck);
-    else if (gopool_try(call_handler, &call, &panic) != 0)
-        gopool_panic_print(&panic, STDERR_FILENO);
+    else if (gp_panic_try_task(call_handler, &call, &panic) != 0)
+        gp_report_of_handler("panic in the handler of stuck tasks", &panic);
 }
 
 /* Under lock, which it releases in between. */
@@ -145,12 +143,11 @@ static void make_round(struct gopool *pool)
     }
 }
 
-static void watchdog_main(struct gp_thread *thread)
+/* Under lock, which it releases in between. */
+static void make_rounds(struct gopool *pool)
 {
-    struct gopool *pool = thread->pool;
     uint32_t round_ms = pool->config.stuck_after_ms / ROUNDS;
 
-    pthread_mutex_lock(&pool->lock);
     while (pool->workers > 0) {
         const struct timespec deadline = gp_deadline_after(round_ms > 0 ? round_ms : 1);
 
@@ -159,27 +156,31 @@ static void watchdog_main(struct gp_thread *thread)
             continue;
         make_round(pool);
     }
-    pool->has_watchdog = false;
-    pthread_cond_broadcast(&pool->ended);
-    struct gp_thread *before = gp_thread_leave(thread);
-    pthread_mutex_unlock(&pool->lock);
-    gp_thread_reap(before);
 }
 
-bool gp_watchdog_want(struct gopool *pool)
+/* The handler has ended the thread by pthread_exit(). */
+static void end_by_exit(void *arg)
 {
-    if (pool->config.stuck_after_ms == 0 || pool->has_watchdog)
-        return false;
-    pool->has_watchdog = true;
-    return true;
+    struct gp_thread *thread = arg;
+
+    gp_panic_forget();
+    pthread_mutex_lock(&thread->pool->lock);
+    gp_thread_end_helper(thread, &thread->pool->has_watchdog);
 }
 
-void gp_watchdog_start(struct gopool *pool)
+static void watchdog_main(struct gp_thread *thread)
 {
-    if (gp_thread_start_helper(pool, watchdog_main) == 0)
-        return;
+    struct gopool *pool = thread->pool;
+
     pthread_mutex_lock(&pool->lock);
-    pool->has_watchdog = false;
-    pthread_cond_broadcast(&pool->ended);
-    pthread_mutex_unlock(&pool->lock);
+    pthread_cleanup_push(end_by_exit, thread);
+    make_rounds(pool);
+    pthread_cleanup_pop(0);
+    gp_thread_end_helper(thread, &pool->has_watchdog);
+}
+
+void gp_watchdog_ensure(struct gopool *pool)
+{
+    if (pool->config.stuck_after_ms != 0 && !pool->has_watchdog)
+        pool->has_watchdog = gp_thread_start_helper(pool, watchdog_main) == 0;
 }

@@ -8,12 +8,9 @@
 #include "pool.h"
 
 /*
- * Says that there is a worker. Under lock. Returns whether gp_watchdog_start() has to be called
- * once it is released.
+ * Makes sure that the thread exists, if the pool wants one and a thread is to be had; if not, the
+ * next submit tries again. Under lock.
  */
-bool gp_watchdog_want(struct gopool *pool);
-
-/* Starts the thread. Under no lock. Where none is to be had, the next submit tries again. */
-void gp_watchdog_start(struct gopool *pool);
+void gp_watchdog_ensure(struct gopool *pool);
 
 #endif

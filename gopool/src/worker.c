@@ -1,22 +1,17 @@
 /* One worker's life: take, run, park, leave. */
 #include "worker.h"
 
-#include <mcache/mcache.h>
 #include <stddef.h>
-#include <stdlib.h>
-#include <unistd.h>
 
+#include "block.h"
 #include "call_internal.h"
 #include "fork.h"
 #include "panic_internal.h"
-#include "report.h"
+#include "run.h"
 #include "summon.h"
 
 /* Most tasks that a worker takes at once. */
 #define TAKE_MAX 64
-
-/* The worker that the calling thread is; NULL on other threads. */
-static _Thread_local struct gp_worker *current;
 
 struct gp_worker *gp_worker_of(struct gp_spot *spot)
 {
@@ -25,125 +20,26 @@ struct gp_worker *gp_worker_of(struct gp_spot *spot)
 
 struct gp_worker *gp_worker_current(void)
 {
-    return current;
-}
+    struct gp_thread *thread = gp_thread_current();
 
-bool gp_worker_is_current(const struct gopool *pool)
-{
-    return current != NULL && current->thread.pool == pool && !gp_fork_is_foreign(pool);
-}
-
-/* Returns whether it panicked. The task is the caller's again as soon as its function runs. */
-static bool run(struct gopool_task *task, struct gp_running *running, struct gopool_panic *panic)
-{
-    const struct gopool_task copy = *task;
-    gopool_fn *fn;
-    void *arg;
-
-    gp_call_origin(task, &fn, &arg);
-    /* Before the call, which may end in pthread_exit(). */
-    if ((copy.flags & GP_TASK_OWNED) != 0)
-        mcache_free(task);
-    if (running != NULL)
-        gp_running_begin(running, fn, arg);
-    bool panicked = gp_panic_try_task(copy.fn, copy.arg, panic) != 0;
-    if (running != NULL)
-        gp_running_end(running);
-    if (!panicked)
-        return false;
-    panic->task_fn = fn;
-    panic->task_arg = arg;
-    return true;
-}
-
-/* The task has forked and returns in the child as well, where it has nowhere to return to. */
-static _Noreturn void end_child(void)
-{
-    static const char line[] = "gopool: a task has returned in a child of fork(2)\n";
-
-    /* A lost line has no one to tell. */
-    ssize_t written = write(STDERR_FILENO, line, sizeof line - 1);
-    (void)written;
-    _exit(EXIT_FAILURE);
+    /* The first member of the worker. */
+    return thread != NULL && thread->main == gp_worker_main && !thread->has_left
+               ? (struct gp_worker *)thread
+               : NULL;
 }
 
 static void run_taken(struct gp_worker *worker)
 {
     struct gopool *pool = worker->thread.pool;
     struct gp_running *running = pool->config.stuck_after_ms != 0 ? &worker->running : NULL;
-    struct gopool_panic panic;
 
     while (worker->taken != NULL) {
         struct gopool_task *task = worker->taken;
 
         worker->taken = task->next;
-        if (run(task, running, &panic)) {
-            /* Before the handler, which may end the thread. */
-            worker->panicked++;
-            gp_report(pool, &panic);
-        }
-        if (gp_fork_is_foreign(pool))
-            end_child();
+        gp_run(pool, task, running, &worker->panicked);
         worker->finished++;
-        if (worker->block_depth > 0)
-            gp_block_forget(worker);
     }
-}
-
-/* Tasks that a thread which is no worker runs. */
-struct here {
-    struct gopool *pool;
-    struct gopool_task *next;
-    uint32_t finished;
-    uint32_t panicked;
-};
-
-static void finish_here(void *arg);
-
-static void run_next_here(struct here *here)
-{
-    struct gopool_task *task = here->next;
-    struct gopool_panic panic;
-
-    here->next = task->next;
-    here->finished++;
-    if (run(task, NULL, &panic)) {
-        here->panicked++;
-        gp_report(here->pool, &panic);
-    }
-}
-
-static void run_rest(struct here *here)
-{
-    /* For the others run, too, when one of them ends the thread. */
-    pthread_cleanup_push(finish_here, here);
-    while (here->next != NULL)
-        run_next_here(here);
-    pthread_cleanup_pop(1);
-}
-
-static void finish_here(void *arg)
-{
-    struct here *here = arg;
-
-    if (here->next != NULL) {
-        run_rest(here);
-        return;
-    }
-    gp_pool_lock_both(here->pool);
-    gp_pool_count_finished(here->pool, here->finished, here->panicked);
-    gp_pool_tell_idle(here->pool);
-    gp_pool_unlock_both(here->pool);
-    /* A thread that ends in a clean-up handler runs that handler again. */
-    here->finished = 0;
-    here->panicked = 0;
-}
-
-void gp_worker_run_here(struct gopool *pool, struct gopool_task *first)
-{
-    struct here here = {.pool = pool, .next = first};
-
-    run_rest(&here);
 }
 
 /* What a worker does when it has looked at the queue. */
@@ -215,7 +111,7 @@ static enum next look_closely(struct gp_worker *worker)
         pool->share = share_of(pool);
     }
     enum next next = choose(worker);
-    gp_pool_update_calls(pool);
+    gp_pool_update_attention(pool);
     if (next == NEXT_LEAVE)
         return next;
     if (pool->room_waiters > 0 && gp_pool_queued(pool) < pool->config.queue_limit)
@@ -230,12 +126,10 @@ static enum next look_closely(struct gp_worker *worker)
 static bool is_called(const struct gp_worker *worker)
 {
     const struct gopool *pool = worker->thread.pool;
-    /* Relaxed: see struct gopool. */
-    uint32_t calls = atomic_load_explicit(&pool->calls, memory_order_relaxed);
 
-    if (worker->searcher || pool->outbox.head == NULL)
-        return true;
-    return calls != 0 && (calls != GP_CALL_SPARE || pool->outbox.count > 1);
+    /* Relaxed: see struct gopool. */
+    return worker->searcher || pool->outbox.head == NULL ||
+           atomic_load_explicit(&pool->attention, memory_order_relaxed) != 0;
 }
 
 /* Takes the oldest tasks, or finds a place in the parking. It returns with both locks held where
@@ -272,7 +166,6 @@ static bool sleep_parked(struct gp_worker *worker)
         return true;
     }
     gp_parking_leave(&pool->parking);
-    gp_pool_update_calls(pool);
     if (gp_pool_queued(pool) == 0)
         return false;
     gp_pool_unlock_both(pool);
@@ -326,9 +219,8 @@ static void leave(struct gp_worker *worker)
     if (successor) {
         pool->searching = true;
     } else {
-        if (--pool->workers == 0)
-            pthread_cond_broadcast(&pool->ended);
-        gp_pool_update_calls(pool);
+        gp_pool_drop_slot(pool);
+        gp_pool_update_attention(pool);
         /* Or because the cap was lowered; then those who stay see to them. */
         summons = gp_summon(pool);
     }
@@ -359,8 +251,7 @@ static void leave_by_exit(void *arg)
     gp_panic_forget();
     if (gp_fork_is_foreign(worker->thread.pool))
         return;
-    if (worker->block_depth > 0)
-        gp_block_forget(worker);
+    gp_block_restore(0);
     gp_pool_lock_both(worker->thread.pool);
     worker->finished++;
     count_finished(worker);
@@ -374,7 +265,6 @@ void gp_worker_main(struct gp_thread *thread)
     /* The first member of the worker. */
     struct gp_worker *worker = (struct gp_worker *)thread;
 
-    current = worker;
     enter(worker);
     pthread_cleanup_push(leave_by_exit, worker);
     work(worker);

@@ -36,16 +36,7 @@ void gp_worker_main(struct gp_thread *thread);
 /* The worker that has this place in the parking. */
 struct gp_worker *gp_worker_of(struct gp_spot *spot);
 
-/* The worker that the calling thread is; NULL on other threads. */
+/* The worker that the calling thread is; NULL on other threads, and when it has left its pool. */
 struct gp_worker *gp_worker_current(void);
-
-/* Its task has ended, or its thread, where it was blocked: it is not any more. Under no lock. */
-void gp_block_forget(struct gp_worker *worker);
-
-/* Whether the calling thread is a worker of the pool. */
-bool gp_worker_is_current(const struct gopool *pool);
-
-/* Runs tasks as a worker would, on the calling thread, and counts them. Under no lock. */
-void gp_worker_run_here(struct gopool *pool, struct gopool_task *first);
 
 #endif

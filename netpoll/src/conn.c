@@ -52,7 +52,8 @@ static struct netpoll_conn *new_conn(struct netpoll_server *server, struct np_po
     conn->end.deadline.fn = np_conn_deadline;
     conn->poke_work.fn = np_conn_poke_work;
     conn->turn_work.fn = np_conn_turn_work;
-    conn->task = (struct gopool_task){.fn = np_conn_turn_task, .arg = conn};
+    conn->task = (struct gopool_task){
+        .fn = np_conn_turn_task, .arg = conn, .flags = GOPOOL_TASK_REJECT_WHEN_FULL};
     /* Relaxed: only has to be unique. */
     conn->id =
         1 + atomic_fetch_add_explicit(&poller->runtime->next_conn_id, 1, memory_order_relaxed);

@@ -45,6 +45,6 @@ void np_thread_setup(const char *name, uint32_t index, bool batch_scheduling)
     pthread_setname_np(pthread_self(), full);
     if (batch_scheduling) {
         const struct sched_param param = {.sched_priority = 0};
-        sched_setscheduler(0, SCHED_BATCH | SCHED_RESET_ON_FORK, &param);
+        sched_setscheduler(0, SCHED_BATCH, &param);
     }
 }

@@ -16,6 +16,7 @@
 
 #include "../support/check.h"
 #include "../support/process.h"
+#include "interrogation.h"
 
 #define DEADLINE_MS 20000
 
@@ -252,8 +253,65 @@ static void a_thread_that_ends_in_the_child_ends_the_child(void)
     CHECK(WIFEXITED(forking.status));
 }
 
+static void use_default_pool(void *arg)
+{
+    _Atomic int ran = 0;
+
+    alarm(30);
+    MUST(gopool_default() != arg);
+    MUST(gopool_go(gopool_default(), add, &ran) == 0);
+    MUST(gopool_drain(gopool_default(), DEADLINE_MS) == 0);
+    MUST(ran == 1);
+}
+
+static void a_child_has_a_default_pool_of_its_own(void)
+{
+    CHECK(gopool_go(gopool_default(), nothing, NULL) == 0);
+    check_child(use_default_pool, gopool_default());
+}
+
+static sem_t stuck_told;
+
+static void note_stuck(const struct gopool_stuck *stuck, void *arg)
+{
+    (void)stuck;
+    (void)arg;
+    sem_post(&stuck_told);
+}
+
+static void watch_stuck_task(void *arg)
+{
+    struct parent *parent = arg;
+    struct gopool *pool;
+
+    alarm(30);
+    MUST(gopool_create(&(struct gopool_options){.stuck_after_ms = 10, .stuck_handler = note_stuck},
+                       &pool) == 0);
+    sem_init(&stuck_told, 0, 0);
+    sem_init(&parent->hold, 0, 0);
+    MUST(gopool_go(pool, wait_for_hold, parent) == 0);
+    while (sem_wait(&stuck_told) != 0)
+        continue;
+    sem_post(&parent->hold);
+    gopool_destroy(pool);
+}
+
+static void a_child_has_a_watchdog_though_the_parents_was_asking(void)
+{
+    struct parent parent;
+
+    start_parent(&parent);
+    gp_interrogation_prepare();
+    gp_interrogation_begin();
+    check_child(watch_stuck_task, &parent);
+    gp_interrogation_end();
+    end_parent(&parent);
+}
+
 int main(void)
 {
+    a_child_has_a_default_pool_of_its_own();
+    a_child_has_a_watchdog_though_the_parents_was_asking();
     a_child_cannot_use_the_parents_pool_but_pools_of_its_own();
     a_child_does_not_hang_on_locks_of_the_parents_threads();
     a_task_that_returns_in_the_child_ends_the_child();

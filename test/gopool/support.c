@@ -19,21 +19,36 @@ int __real_pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(
 int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*fn)(void *),
                           void *arg);
 
+static _Atomic int successes_left;
 static _Atomic int failures_left;
 
 void fail_thread_creation(int count)
 {
+    fail_thread_creation_after(0, count);
+}
+
+void fail_thread_creation_after(int successes, int count)
+{
+    atomic_store(&successes_left, successes);
     atomic_store(&failures_left, count);
+}
+
+/* Takes one off unless none is left; negative ones stay. Returns what there was. */
+static int take_one(_Atomic int *left)
+{
+    int before = atomic_load(left);
+
+    while (before > 0 && !atomic_compare_exchange_weak(left, &before, before - 1))
+        continue;
+    return before;
 }
 
 int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*fn)(void *),
                           void *arg)
 {
-    int left = atomic_load(&failures_left);
-
-    while (left > 0 && !atomic_compare_exchange_weak(&failures_left, &left, left - 1))
-        continue;
-    return left != 0 ? EAGAIN : __real_pthread_create(thread, attr, fn, arg);
+    if (take_one(&successes_left) == 0 && take_one(&failures_left) != 0)
+        return EAGAIN;
+    return __real_pthread_create(thread, attr, fn, arg);
 }
 /* NOLINTEND(readability-identifier-naming) */
 

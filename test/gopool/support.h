@@ -44,4 +44,7 @@ int run_in_child(void (*fn)(void *arg), void *arg, char *output, size_t size);
 /* Makes the next `count` calls of pthread_create() in this process fail; -1: all of them. */
 void fail_thread_creation(int count);
 
+/* The same, after so many have succeeded. */
+void fail_thread_creation_after(int successes, int count);
+
 #endif

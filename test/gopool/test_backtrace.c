@@ -241,10 +241,13 @@ Test(backtrace, the_line_says_whose_task_it_was_and_what_else_panicked)
 Test(backtrace, an_address_without_a_name_is_printed_as_it_is)
 {
     struct channel channel;
+    struct gp_text text;
     void *frames[] = {(void *)0x11};
 
     open_channel(&channel);
-    gp_backtrace_print(frames, 1, channel.fds[0]);
+    gp_text_begin(&text, channel.fds[0]);
+    gp_backtrace_write(&text, frames, 1);
+    gp_text_end(&text);
     cr_assert_neq(receive(&channel), 0);
     cr_assert_str_eq(channel.text, "  #0 0x10\n");
 }

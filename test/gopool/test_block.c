@@ -286,6 +286,12 @@ static void drain_other_pool(void *arg)
     cr_assert_eq(gopool_drain(arg, DEADLINE_MS), 0);
 }
 
+static void stop_other_pool(void *arg)
+{
+    cr_assert_eq(gopool_go(arg, wait_for_hold, NULL), 0);
+    cr_assert_eq(gopool_stop(arg), 0);
+}
+
 static void fill_other_pool(void *arg)
 {
     for (int i = 0; i < 3; i++)
@@ -294,7 +300,8 @@ static void fill_other_pool(void *arg)
 
 Test(block, a_worker_that_waits_for_another_pool_is_replaced)
 {
-    gopool_fn *const ways[] = {wait_for_other_pool, drain_other_pool, fill_other_pool};
+    gopool_fn *const ways[] = {wait_for_other_pool, drain_other_pool, fill_other_pool,
+                               stop_other_pool};
 
     sem_init(&hold, 0, 0);
     for (size_t i = 0; i < sizeof ways / sizeof ways[0]; i++) {
@@ -336,5 +343,94 @@ Test(block, a_cap_that_is_lowered_counts_the_blocked_out)
         end_visit(&visits[i]);
     cr_assert_eq(gopool_drain(pool, DEADLINE_MS), 0);
     cr_assert_eq(stats_of(pool).blocked_workers, 0);
+    gopool_destroy(pool);
+}
+
+static void begin_only(void *arg)
+{
+    (void)arg;
+    cr_assert_eq(gopool_block_begin(), 0);
+}
+
+static void begin_in_task_of_another_pool(void *arg)
+{
+    cr_assert_eq(gopool_go(arg, begin_only, NULL), 0);
+}
+
+static void begin_in_task_of_its_own(void *arg)
+{
+    (void)arg;
+    cr_assert_eq(gopool_try_task(begin_only, NULL, NULL), 0);
+}
+
+static void run_and_see(void *arg)
+{
+    struct {
+        struct gopool *pool;
+        gopool_fn *fn;
+        void *arg;
+    } *what = arg;
+
+    what->fn(what->arg);
+    cr_assert_eq(stats_of(what->pool).blocked_workers, 0);
+}
+
+Test(block, what_a_task_within_a_task_begins_ends_with_it)
+{
+    struct gopool *pool = pool_with(&(struct gopool_options){.cap = 1});
+    struct gopool *other = pool_with(&(struct gopool_options){
+        .cap = 1, .queue_limit = 1, .when_full = GOPOOL_WHEN_FULL_CALLER_RUNS});
+    struct {
+        struct gopool *pool;
+        gopool_fn *fn;
+        void *arg;
+    } what[] = {{pool, begin_in_task_of_another_pool, other},
+                {pool, begin_in_task_of_its_own, NULL}};
+
+    sem_init(&hold, 0, 0);
+    cr_assert_eq(gopool_go(other, wait_for_hold, NULL), 0);
+    WAIT_UNTIL(stats_of(other).queued == 0);
+    cr_assert_eq(gopool_go(other, wait_for_hold, NULL), 0);
+    for (size_t i = 0; i < 2; i++) {
+        struct gopool_future future;
+
+        cr_assert_eq(gopool_call(pool, &future, run_and_see, &what[i], 0), 0);
+        cr_assert_eq(gopool_wait(&future, DEADLINE_MS), 0);
+    }
+    sem_post(&hold);
+    sem_post(&hold);
+    gopool_destroy(pool);
+    gopool_destroy(other);
+}
+
+static pthread_key_t key;
+static _Atomic int status_after_the_end;
+
+static void begin_after_the_end(void *arg)
+{
+    atomic_store(&status_after_the_end, gopool_block_begin());
+    sem_post(arg);
+}
+
+static void set_key(void *arg)
+{
+    cr_assert_eq(pthread_setspecific(key, arg), 0);
+}
+
+Test(block, a_worker_that_has_left_its_pool_cannot_block)
+{
+    struct gopool *pool = pool_with(&(struct gopool_options){.cap = 1, .idle_timeout_ms = 1});
+    _Atomic int ran = 0;
+    sem_t ended;
+
+    sem_init(&ended, 0, 0);
+    cr_assert_eq(pthread_key_create(&key, begin_after_the_end), 0);
+    cr_assert_eq(gopool_go(pool, set_key, &ended), 0);
+    while (sem_wait(&ended) != 0)
+        continue;
+    cr_assert_eq(status_after_the_end, -EPERM);
+    cr_assert_eq(stats_of(pool).blocked_workers, 0);
+    cr_assert_eq(gopool_go(pool, set, &ran), 0);
+    WAIT_UNTIL(ran);
     gopool_destroy(pool);
 }

@@ -1,4 +1,5 @@
 /* Waiting: for one call and its result, and for a pool to have nothing to do. */
+#define _GNU_SOURCE /* NOLINT(readability-identifier-naming): the C library's name for it */
 #include <gopool/gopool.h>
 
 #include <criterion/criterion.h>
@@ -6,6 +7,7 @@
 #include <pthread.h>
 #include <semaphore.h>
 #include <stdatomic.h>
+#include <unistd.h>
 
 #include "support.h"
 
@@ -142,9 +144,12 @@ Test(call, a_refused_call_leaves_nothing_to_wait_for)
     struct gopool_future call;
 
     cr_assert_eq(gopool_call(pool, &call, NULL, NULL, 0), -EINVAL);
-    cr_assert_eq(gopool_call(pool, &call, multiply, NULL, 2), -EINVAL);
+    cr_assert_eq(gopool_wait(&call, -1), -ECANCELED);
+    cr_assert_eq(gopool_call(pool, &call, multiply, NULL, 4), -EINVAL);
+    cr_assert_eq(gopool_wait(&call, -1), -ECANCELED);
     cr_assert_eq(gopool_stop(pool), 0);
     cr_assert_eq(gopool_call(pool, &call, multiply, NULL, 0), -ESHUTDOWN);
+    cr_assert_eq(gopool_wait(&call, -1), -ECANCELED);
     gopool_destroy(pool);
 }
 
@@ -171,5 +176,66 @@ Test(call, drain_waits_for_what_tasks_submit)
     cr_assert_eq(gopool_drain(pool, DEADLINE_MS), 0);
     cr_assert_eq(runs, 101);
     cr_assert_eq(stats_of(pool).finished_count, 102);
+    gopool_destroy(pool);
+}
+
+static void count(void *arg)
+{
+    atomic_fetch_add((_Atomic int *)arg, 1);
+}
+
+static void return_with_deferred(void *arg)
+{
+    struct gopool_defer outer;
+    struct gopool_defer inner;
+
+    gopool_defer_push(&outer, count, arg);
+    gopool_defer_push(&inner, count, arg);
+}
+
+Test(call, what_it_leaves_registered_is_dropped)
+{
+    struct gopool *pool = pool_with(NULL);
+    struct gopool_future future;
+    _Atomic int made = 0;
+
+    cr_assert_eq(gopool_call(pool, &future, return_with_deferred, (void *)&made, 0), 0);
+    cr_assert_eq(gopool_wait(&future, DEADLINE_MS), 0);
+    gopool_destroy(pool);
+    cr_assert_eq(made, 0);
+}
+
+static _Atomic int drainer;
+
+static void *drain_for_ever(void *arg)
+{
+    atomic_store(&drainer, gettid());
+    (void)!gopool_drain(arg, -1);
+    pthread_testcancel();
+    return NULL;
+}
+
+static void wait_for_post(void *arg)
+{
+    while (sem_wait(arg) != 0)
+        continue;
+}
+
+Test(call, a_cancelled_thread_leaves_the_pool_as_it_is)
+{
+    struct gopool *pool = pool_with(NULL);
+    pthread_t thread;
+    sem_t gate;
+    void *result;
+
+    sem_init(&gate, 0, 0);
+    cr_assert_eq(gopool_go(pool, wait_for_post, &gate), 0);
+    cr_assert_eq(pthread_create(&thread, NULL, drain_for_ever, pool), 0);
+    WAIT_UNTIL(drainer != 0 && thread_sleeps(drainer));
+    cr_assert_eq(pthread_cancel(thread), 0);
+    sem_post(&gate);
+    cr_assert_eq(pthread_join(thread, &result), 0);
+    cr_assert_eq(result, PTHREAD_CANCELED);
+    cr_assert_eq(gopool_drain(pool, DEADLINE_MS), 0);
     gopool_destroy(pool);
 }

@@ -1,4 +1,5 @@
 /* A queue that is full: what a submit does then, and that nothing accepted is lost. */
+#define _GNU_SOURCE /* NOLINT(readability-identifier-naming): the C library's name for it */
 #include <gopool/gopool.h>
 
 #include <criterion/criterion.h>
@@ -7,6 +8,7 @@
 #include <semaphore.h>
 #include <stdatomic.h>
 #include <stdint.h>
+#include <unistd.h>
 
 #include "support.h"
 
@@ -237,4 +239,170 @@ Test(full, a_batch_that_the_caller_runs_is_run_to_its_end_though_tasks_end_the_t
     cr_assert_eq(runs, 5);
     sem_post(&gate);
     finish(pool, 7);
+}
+
+/* A pool whose one worker waits at the gate and whose queue is full; callers run their tasks. */
+static struct gopool *callers_run_pool(void)
+{
+    struct gopool *pool = pool_with(&(struct gopool_options){
+        .cap = 1, .queue_limit = 1, .when_full = GOPOOL_WHEN_FULL_CALLER_RUNS});
+
+    sem_init(&gate, 0, 0);
+    cr_assert_eq(gopool_go(pool, wait_at_gate, NULL), 0);
+    WAIT_UNTIL(stats_of(pool).queued == 0);
+    cr_assert_eq(gopool_go(pool, count_run, NULL), 0);
+    return pool;
+}
+
+static struct {
+    _Atomic int started;
+    sem_t end;
+} caller_task;
+
+static void be_run_by_caller(void *arg)
+{
+    (void)arg;
+    atomic_store(&caller_task.started, 1);
+    while (sem_wait(&caller_task.end) != 0)
+        continue;
+    count_run(NULL);
+}
+
+static void *submit_for_caller(void *arg)
+{
+    (void)!gopool_go(arg, be_run_by_caller, NULL);
+    return NULL;
+}
+
+static void *stop_pool(void *arg)
+{
+    (void)!gopool_stop(arg);
+    atomic_fetch_add(&runs, 100);
+    return NULL;
+}
+
+Test(full, a_drain_and_a_stop_wait_for_what_a_caller_runs)
+{
+    struct gopool *pool = callers_run_pool();
+    pthread_t caller;
+    pthread_t stopper;
+
+    sem_init(&caller_task.end, 0, 0);
+    cr_assert_eq(pthread_create(&caller, NULL, submit_for_caller, pool), 0);
+    WAIT_UNTIL(caller_task.started);
+    sem_post(&gate);
+    WAIT_UNTIL(stats_of(pool).idle_workers == 1);
+    cr_assert_eq(gopool_drain(pool, 1), -ETIMEDOUT);
+    cr_assert_eq(pthread_create(&stopper, NULL, stop_pool, pool), 0);
+    WAIT_UNTIL(stats_of(pool).workers == 0);
+    cr_assert_lt(runs, 100);
+    sem_post(&caller_task.end);
+    pthread_join(caller, NULL);
+    pthread_join(stopper, NULL);
+    cr_assert_eq(runs, 103);
+    cr_assert_eq(gopool_drain(pool, 0), 0);
+    gopool_destroy(pool);
+}
+
+static void wait_for_own_pool(void *arg)
+{
+    struct gopool_future future = {.pool = arg};
+
+    cr_assert_eq(gopool_drain(arg, -1), -EDEADLK);
+    cr_assert_eq(gopool_stop(arg), -EDEADLK);
+    cr_assert_eq(gopool_wait(&future, -1), -EDEADLK);
+    cr_assert(gopool_is_worker(arg));
+    cr_assert_eq(gopool_block_begin(), -EPERM);
+    count_run(NULL);
+}
+
+Test(full, a_task_that_a_caller_runs_cannot_wait_for_its_pool)
+{
+    struct gopool *pool = callers_run_pool();
+
+    cr_assert_eq(gopool_go(pool, wait_for_own_pool, pool), 0);
+    cr_assert_eq(runs, 1);
+    cr_assert_not(gopool_is_worker(pool));
+    sem_post(&gate);
+    finish(pool, 3);
+}
+
+static size_t refused;
+
+static void submit_one_more(void *arg)
+{
+    count_run(NULL);
+    int status = gopool_go(arg, submit_one_more, arg);
+    if (status == -EAGAIN)
+        refused++;
+}
+
+Test(full, tasks_that_submit_tasks_do_not_exhaust_the_callers_stack)
+{
+    struct gopool *pool = callers_run_pool();
+
+    cr_assert_eq(gopool_go(pool, submit_one_more, pool), 0);
+    cr_assert_eq(runs, 16);
+    cr_assert_eq(refused, 1);
+    sem_post(&gate);
+    finish(pool, 18);
+}
+
+Test(full, a_task_that_is_to_be_rejected_is_whatever_the_policy)
+{
+    for (enum gopool_when_full policy = GOPOOL_WHEN_FULL_REJECT;
+         policy <= GOPOOL_WHEN_FULL_CALLER_RUNS; policy++) {
+        struct gopool *pool = full_pool(policy);
+        struct gopool_task task = {.fn = count_run, .flags = GOPOOL_TASK_REJECT_WHEN_FULL};
+        struct gopool_task first = {.next = &task, .fn = count_run};
+
+        cr_assert_eq(gopool_submit(pool, &task), -EAGAIN);
+        cr_assert_eq(gopool_submit_batch(pool, &first), -EAGAIN);
+        sem_post(&gate);
+        finish(pool, LIMIT + 1);
+        runs = 0;
+    }
+}
+
+static struct gopool_future caller_future;
+
+static void *call_on_full_pool(void *arg)
+{
+    (void)!gopool_call(arg, &caller_future, exit_thread, NULL, 0);
+    return NULL;
+}
+
+Test(full, a_call_whose_task_ends_the_callers_thread_is_cancelled)
+{
+    struct gopool *pool = callers_run_pool();
+    pthread_t caller;
+
+    cr_assert_eq(pthread_create(&caller, NULL, call_on_full_pool, pool), 0);
+    pthread_join(caller, NULL);
+    cr_assert_eq(gopool_wait(&caller_future, DEADLINE_MS), -ECANCELED);
+    sem_post(&gate);
+    finish(pool, 3);
+}
+
+static _Atomic int submitter;
+
+static void *submit_blocking(void *arg)
+{
+    atomic_store(&submitter, gettid());
+    cr_assert_eq(gopool_go(arg, count_run, NULL), 0);
+    return NULL;
+}
+
+/* While other tasks keep the workers coming for more. */
+Test(full, a_waiting_submit_goes_on_as_soon_as_there_is_room)
+{
+    struct gopool *pool = full_pool(GOPOOL_WHEN_FULL_BLOCK);
+    pthread_t thread;
+
+    cr_assert_eq(pthread_create(&thread, NULL, submit_blocking, pool), 0);
+    WAIT_UNTIL(stats_of(pool).full_count == 1);
+    WAIT_UNTIL(thread_sleeps(submitter));
+    sem_post(&gate);
+    pthread_join(thread, NULL);
+    finish(pool, LIMIT + 2);
 }

@@ -103,7 +103,7 @@ Test(nonblocking, what_was_taken_with_a_task_that_ends_its_thread_runs_elsewhere
 Test(nonblocking, an_unknown_flag_is_refused)
 {
     struct gopool *pool = pool_with(NULL);
-    struct gopool_task second = {.fn = note_order, .flags = 2};
+    struct gopool_task second = {.fn = note_order, .flags = 4};
     struct gopool_task first = {.next = &second, .fn = note_order};
 
     cr_assert_eq(gopool_submit(pool, &second), -EINVAL);

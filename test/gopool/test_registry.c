@@ -70,3 +70,20 @@ Test(registry, the_process_has_one_pool_of_its_own)
     cr_assert_eq(gopool_wait(&call, DEADLINE_MS), 0);
     cr_assert_eq(flag, 1);
 }
+
+static void destroy_default(void *arg)
+{
+    gopool_destroy(arg);
+}
+
+Test(registry, the_pool_of_the_process_cannot_be_stopped)
+{
+    struct gopool *pool = gopool_default();
+    struct gopool_panic panic;
+
+    cr_assert_eq(gopool_stop(pool), -EPERM);
+    cr_assert_eq(gopool_try(destroy_default, pool, &panic), -ECANCELED);
+    cr_assert_str_eq(panic.message, "gopool_destroy() of gopool_default()");
+    cr_assert_eq(gopool_default(), pool);
+    cr_assert_eq(gopool_drain(pool, 0), 0);
+}

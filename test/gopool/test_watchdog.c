@@ -4,6 +4,8 @@
 
 #include <criterion/criterion.h>
 #include <dlfcn.h>
+#include <errno.h>
+#include <pthread.h>
 #include <sched.h>
 #include <semaphore.h>
 #include <signal.h>
@@ -247,4 +249,85 @@ Test(watchdog, it_ends_with_the_last_worker_and_comes_again)
     cr_assert_eq(gopool_go(pool, nothing, NULL), 0);
     gopool_destroy(pool);
     cr_assert_leq(thread_count(), threads);
+}
+
+static void end_task_about_stuck(const struct gopool_stuck *stuck, void *arg)
+{
+    (void)stuck;
+    atomic_fetch_add((_Atomic int *)arg, 1);
+    gopool_exit_task();
+}
+
+static void end_thread_about_stuck(const struct gopool_stuck *stuck, void *arg)
+{
+    (void)stuck;
+    atomic_fetch_add((_Atomic int *)arg, 1);
+    pthread_exit(NULL);
+}
+
+static void stop_about_stuck(const struct gopool_stuck *stuck, void *arg)
+{
+    (void)stuck;
+    if (gopool_stop(gopool_find("doomed")) == -EDEADLK)
+        atomic_fetch_add((_Atomic int *)arg, 1);
+}
+
+Test(watchdog, whatever_its_handler_does_the_pool_goes_on)
+{
+    gopool_stuck_fn *const handlers[] = {end_task_about_stuck, end_thread_about_stuck,
+                                         stop_about_stuck};
+
+    for (size_t i = 0; i < sizeof handlers / sizeof handlers[0]; i++) {
+        _Atomic int count = 0;
+        struct gopool *pool = pool_with(&(struct gopool_options){.name = "doomed",
+                                                                 .stuck_after_ms = 20,
+                                                                 .stuck_handler = handlers[i],
+                                                                 .stuck_handler_arg = &count});
+        sem_t go;
+
+        sem_init(&go, 0, 0);
+        cr_assert_eq(gopool_register(pool), 0);
+        for (int n = 1; n <= 2; n++) {
+            cr_assert_eq(gopool_go(pool, stuck_in_the_kernel, &go), 0);
+            WAIT_UNTIL(count == n);
+            sem_post(&go);
+            WAIT_UNTIL(stats_of(pool).finished_count == (uint64_t)n);
+        }
+        gopool_destroy(pool);
+    }
+}
+
+static void block_and_be_stuck(void *arg)
+{
+    cr_assert_eq(gopool_block_begin(), 0);
+    gopool_block_end();
+    stuck_in_the_kernel(arg);
+}
+
+Test(watchdog, a_task_that_has_blocked_is_watched_again)
+{
+    struct gopool *pool = watched_pool("stuck_in_the_kernel");
+    sem_t go;
+
+    sem_init(&go, 0, 0);
+    cr_assert_eq(gopool_go(pool, block_and_be_stuck, &go), 0);
+    WAIT_UNTIL(told.count == 1);
+    sem_post(&go);
+    gopool_destroy(pool);
+}
+
+Test(watchdog, without_a_thread_for_it_tasks_run_all_the_same)
+{
+    struct gopool *pool = watched_pool("stuck_in_the_kernel");
+    sem_t go;
+
+    sem_init(&go, 0, 0);
+    /* The monitor and the first worker are started before it. */
+    fail_thread_creation_after(2, 1);
+    cr_assert_eq(gopool_go(pool, nothing, NULL), 0);
+    WAIT_UNTIL(stats_of(pool).finished_count == 1);
+    cr_assert_eq(gopool_go(pool, stuck_in_the_kernel, &go), 0);
+    WAIT_UNTIL(told.count == 1);
+    sem_post(&go);
+    gopool_destroy(pool);
 }

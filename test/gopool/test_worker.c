@@ -438,7 +438,7 @@ Test(worker, batch_scheduling_is_asked_for_unless_disabled)
 {
     struct gopool_options options = {.disable_batch_scheduling = true};
 
-    cr_assert_eq(facts_with(NULL).policy, SCHED_BATCH | SCHED_RESET_ON_FORK);
+    cr_assert_eq(facts_with(NULL).policy, SCHED_BATCH);
     cr_assert_eq(facts_with(&options).policy, SCHED_OTHER);
 }
 
@@ -603,7 +603,7 @@ Test(worker, a_raised_cap_serves_the_tasks_that_wait)
 
 Test(worker, a_lowered_cap_ends_idle_workers_at_once_and_others_with_their_tasks)
 {
-    struct gopool *pool = pool_with(&(struct gopool_options){.cap = 6});
+    struct gopool *pool = pool_with(&(struct gopool_options){.cap = 6, .idle_timeout_ms = 3600000});
     struct blocker blockers[6];
 
     for (int i = 0; i < 6; i++)
@@ -622,6 +622,62 @@ Test(worker, a_lowered_cap_ends_idle_workers_at_once_and_others_with_their_tasks
     cr_assert_eq(gopool_go(pool, note_order, NULL), 0);
     wait_finished(pool, 7);
     gopool_destroy(pool);
+}
+
+static _Atomic int at_work;
+static _Atomic int most_at_work;
+static _Atomic bool cap_is_low;
+
+static void note_how_many_are_at_work(void *arg)
+{
+    int now = atomic_fetch_add(&at_work, 1) + 1;
+
+    (void)arg;
+    if (atomic_load(&cap_is_low) && now > atomic_load(&most_at_work))
+        atomic_store(&most_at_work, now);
+    usleep(200);
+    atomic_fetch_sub(&at_work, 1);
+}
+
+/* Workers that find tasks waiting each time they look see it, too. */
+Test(worker, a_lowered_cap_holds_under_a_backlog)
+{
+    struct gopool *pool = pool_with(&(struct gopool_options){.cap = 4});
+
+    for (int i = 0; i < 2000; i++)
+        cr_assert_eq(gopool_go(pool, note_how_many_are_at_work, NULL), 0);
+    WAIT_UNTIL(stats_of(pool).workers == 4);
+    cr_assert_eq(gopool_set_cap(pool, 1), 0);
+    uint64_t begun = stats_of(pool).finished_count;
+    /* What the four were at is done by then. */
+    WAIT_UNTIL(stats_of(pool).finished_count >= begun + 8);
+    cr_assert_gt(stats_of(pool).queued, 0);
+    atomic_store(&cap_is_low, true);
+    wait_finished(pool, 2000);
+    cr_assert_eq(most_at_work, 1);
+    gopool_destroy(pool);
+}
+
+Test(worker, without_a_thread_for_the_monitor_the_first_task_is_refused)
+{
+    struct gopool *pool = pool_with(NULL);
+
+    fail_thread_creation(1);
+    cr_assert_eq(gopool_go(pool, note_order, NULL), -EAGAIN);
+    cr_assert_eq(gopool_go(pool, note_order, NULL), 0);
+    gopool_destroy(pool);
+    cr_assert_eq(order_length, 1);
+}
+
+Test(worker, a_stop_does_not_wait_for_time_outs)
+{
+    struct gopool *pool = pool_with(&(struct gopool_options){.idle_timeout_ms = 3600000});
+    int64_t end_ms = now_ms() + DEADLINE_MS;
+
+    cr_assert_eq(gopool_go(pool, note_order, NULL), 0);
+    WAIT_UNTIL(stats_of(pool).idle_workers == 1);
+    gopool_destroy(pool);
+    cr_assert_lt(now_ms(), end_ms);
 }
 
 Test(worker, a_lowered_cap_loses_no_task)

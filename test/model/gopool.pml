@@ -62,8 +62,7 @@ inline take() {
 
 /* is_called(); a worker that was woken has to know that it is the searcher. */
 #define CALLED(knows) \
-    (((knows) && searcher[me]) || outbox == 0 || \
-     (calls_seen != 0 && ((calls_seen & ~SPARE) || MANY(outbox))))
+    (((knows) && searcher[me]) || outbox == 0 || calls_seen != 0)
 
 #define IS_LATE (MUTANT(LATE) && !inbox && !outbox && !stopping && workers <= workers_max)
 
@@ -75,7 +74,7 @@ proctype worker(byte me)
     unsigned mine : 4;
     unsigned task : 2;
     unsigned ended : 2;
-    unsigned calls_seen : 3;
+    unsigned calls_seen : 2;
     unsigned wake : 2;
     unsigned i : 2;
     unsigned seen : 3;
@@ -211,14 +210,15 @@ done:
     };
 block: /* gopool_block_begin(), gopool_block_end() */
     atomic {
-        !take_lock ->
+        see_taken();
         WHEN(blocked < MAX_BLOCKED,
              blocked++;
              working--;
              is_blocked = true;
              update_calls();
-             WHEN(!MUTANT(BLOCK), summon(taken)));
-        CHECK_BOTH()
+             WHEN(!MUTANT(BLOCK), summon(seen)));
+        seen = 0;
+        CHECK()
     };
     answer();
     atomic {
@@ -360,7 +360,7 @@ proctype user()
     if
     :: next_cap != 0 ->
         atomic {
-            !take_lock ->
+            see_taken();
             cap = next_cap;
             workers_max = cap + blocked;
             i = (workers > workers_max && !MUTANT(SURPLUS) -> workers - workers_max : 0);
@@ -369,8 +369,9 @@ proctype user()
             :: else -> i = 0; wake = 0; break
             od;
             update_calls();
-            summon(taken);
-            CHECK_BOTH()
+            summon(seen);
+            seen = 0;
+            CHECK()
         };
         answer()
     :: else

@@ -144,7 +144,7 @@ static int policy_of_poller(bool disable)
     CHECK(poller > 0);
     int policy = sched_getscheduler(poller);
     destroy(runtime);
-    return policy & ~SCHED_RESET_ON_FORK;
+    return policy;
 }
 
 Test(runtime, disable_batch_scheduling)

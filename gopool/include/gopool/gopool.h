@@ -12,11 +12,13 @@
  *   once, then the pool's panic handler is told.
  *
  * Threads: every call may be made on any thread at any time, unless it says otherwise. None is
- * async-signal-safe. Tasks run with all asynchronous signals blocked.
- * Errors: 0 or a negative errno value.
- * fork(2): the parent's pools have no threads in the child. A call on one of them returns -EPERM
- * there, one that cannot fail does nothing; the child may create pools of its own. A task that
- * forks must not return in the child, which ends the child with a line on stderr.
+ * async-signal-safe. Workers have all asynchronous signals blocked, cannot be cancelled, ask for
+ * SCHED_BATCH and have stacks of the process's default size; threads and programs that a task
+ * starts inherit the first and the third (see posix_spawnattr_setsigmask(3),
+ * posix_spawnattr_setschedpolicy(3)). Errors: 0 or a negative errno value. fork(2): the parent's
+ * pools have no threads in the child. A call on one of them returns -EPERM there, one that cannot
+ * fail does nothing; the child may create pools of its own. A task that forks must not return in
+ * the child, which ends the child with a line on stderr.
  */
 #ifndef GOPOOL_GOPOOL_H
 #define GOPOOL_GOPOOL_H
@@ -49,7 +51,7 @@ typedef void gopool_panic_fn(const struct gopool_panic *panic, void *arg);
 /** A task that has been running for long, as the pool's watchdog has seen it. */
 struct gopool_stuck {
     const char *pool;     /**< name of the pool */
-    uint32_t worker;      /**< number of the worker, as in its thread's name */
+    uint32_t worker;      /**< number of the worker; its thread's name ends in it, modulo 10,000 */
     uint32_t running_ms;  /**< since it was first seen: up to a quarter of options.stuck_after_ms
                                less than the truth */
     gopool_fn *task_fn;   /**< as submitted */
@@ -62,7 +64,8 @@ struct gopool_stuck {
 /**
  * Called on a thread of the pool's own, once for each task that has run for too long.
  *
- * A panic inside the handler is contained and logged. It must not stop the pool.
+ * A panic inside the handler is contained and logged. The thread is inside of the pool, see
+ * gopool_is_worker().
  *
  * @param stuck  borrowed until the call returns
  * @param arg    options.stuck_handler_arg
@@ -75,10 +78,17 @@ typedef void gopool_stuck_fn(const struct gopool_stuck *stuck, void *arg);
 /** Default of gopool_options.queue_limit. */
 #define GOPOOL_QUEUE_LIMIT_DEFAULT 65536
 
-/** What a submit does while as many tasks wait as may. */
+/**
+ * What a submit does while as many tasks wait as may.
+ *
+ * GOPOOL_WHEN_FULL_CALLER_RUNS: the tasks overtake those that wait. They run as on any thread of
+ * the user's: with its signals, no worker (gopool_block_begin() gives -EPERM), not seen by the
+ * watchdog; one that calls pthread_exit(3) ends the submitter's thread, the others of its batch
+ * still run. Tasks that submit tasks that way, one in the other, get -EAGAIN at the sixteenth.
+ */
 enum gopool_when_full {
     GOPOOL_WHEN_FULL_REJECT,      /**< refuses with -EAGAIN */
-    GOPOOL_WHEN_FULL_BLOCK,       /**< waits until fewer wait; -EDEADLK on a worker of the pool */
+    GOPOOL_WHEN_FULL_BLOCK,       /**< waits until fewer wait; -EDEADLK inside of the pool */
     GOPOOL_WHEN_FULL_CALLER_RUNS, /**< runs the tasks on the calling thread before it returns */
 };
 
@@ -117,6 +127,12 @@ struct gopool_options {
 #define GOPOOL_TASK_NONBLOCKING UINT32_C(1)
 
 /**
+ * A full queue refuses the task with -EAGAIN, whatever the pool's options.when_full says; of a
+ * batch, one such task is enough. For threads that may neither wait nor run others' tasks.
+ */
+#define GOPOOL_TASK_REJECT_WHEN_FULL UINT32_C(2)
+
+/**
  * A task that lives in the caller's object, so that submitting cannot fail for memory.
  *
  * The fields belong to gopool from gopool_submit() until fn starts; the caller must keep the
@@ -126,7 +142,7 @@ struct gopool_task {
     struct gopool_task *next; /**< gopool's; also links a batch for gopool_submit_batch() */
     gopool_fn *fn;            /**< what to run */
     void *arg;                /**< handed to fn */
-    uint32_t flags;           /**< 0, or GOPOOL_TASK_NONBLOCKING */
+    uint32_t flags;           /**< of GOPOOL_TASK_... */
 };
 
 /**
@@ -145,10 +161,10 @@ GOPOOL_API GOPOOL_MUST_CHECK int gopool_create(const struct gopool_options *opti
 /**
  * Stops the pool: refuses new tasks, runs those already accepted, ends and joins every worker.
  *
- * @return 0; -EDEADLK on a worker of this pool. Calling it again returns 0 at once or waits for
- *         the call in progress.
+ * @return 0; -EDEADLK inside of the pool, see gopool_is_worker(); -EPERM for gopool_default().
+ * Calling it again returns 0 at once or waits for the call in progress.
  *
- * Thread: not a worker of this pool.
+ * Thread: not one inside of the pool.
  */
 GOPOOL_API GOPOOL_MUST_CHECK int gopool_stop(struct gopool *pool);
 
@@ -157,7 +173,7 @@ GOPOOL_API GOPOOL_MUST_CHECK int gopool_stop(struct gopool *pool);
  *
  * @param pool  NULL does nothing; not gopool_default()
  *
- * Thread: not a worker of this pool, there the call raises a panic; nobody else may use the pool
+ * Thread: not one inside of the pool, there the call raises a panic; nobody else may use the pool
  * any more.
  * Memory: the pool is gone when the call returns.
  */
@@ -216,9 +232,10 @@ struct gopool_future {
  *
  * @param future overwritten; not one that is still waited for
  * @param flags  as gopool_task.flags
- * @return as gopool_submit(); on failure there is nothing to wait for
+ * @return as gopool_submit(); on failure gopool_wait() gives -ECANCELED
  *
- * Memory: lends the future to gopool until gopool_wait() has returned 0 or -ECANCELED.
+ * Memory: lends the future to gopool until gopool_wait() has returned 0 or -ECANCELED to everybody who
+ * is in it.
  */
 GOPOOL_API GOPOOL_MUST_CHECK int gopool_call(struct gopool *pool, struct gopool_future *future,
                                              gopool_fn *fn, void *arg, uint32_t flags);
@@ -237,7 +254,7 @@ GOPOOL_API GOPOOL_MUST_CHECK int gopool_wait(struct gopool_future *future, int t
 
 /**
  * The pool of the process, with all defaults: made by the first call, it lasts until the process
- * ends, and is never stopped.
+ * ends, and cannot be stopped. A child of fork(2) has its own.
  *
  * @return the pool; NULL when there is no memory for it
  *
@@ -285,7 +302,8 @@ GOPOOL_API void gopool_set_panic_handler(struct gopool *pool, gopool_panic_fn *h
  * Says that the task is going to block, so that its worker does not count towards the cap until
  * gopool_block_end(). Another worker takes its place if tasks wait.
  *
- * May be nested; a task that ends inside is at its gopool_block_end().
+ * May be nested; a task that ends inside is at its gopool_block_end(). Where a gopool_try() in
+ * between may contain a panic, defer gopool_block_end().
  *
  * @return 0; -EAGAIN when gopool_options.max_blocked workers are blocked: the worker goes on
  *         counting, and there is no end to declare; -EPERM outside a task of a worker
@@ -312,7 +330,10 @@ GOPOOL_API void gopool_block_end(void);
  */
 GOPOOL_API GOPOOL_MUST_CHECK int gopool_drain(struct gopool *pool, int timeout_ms);
 
-/** Tells whether the calling thread is a worker of this pool. */
+/**
+ * Tells whether the calling thread is inside of this pool: one of its own threads, or one that runs
+ * tasks of it because the queue was full. Calls that would wait for the pool return -EDEADLK there.
+ */
 GOPOOL_API GOPOOL_MUST_CHECK bool gopool_is_worker(const struct gopool *pool);
 
 /** Figures of a pool. Taken under the pool's lock, so they fit together. */

@@ -80,7 +80,7 @@ GOPOOL_API GOPOOL_MUST_CHECK int gopool_try_task(void (*fn)(void *arg), void *ar
                                                  struct gopool_panic *panic);
 
 /**
- * Ends the current task from any depth, as if its function had returned.
+ * Ends the current task from any depth without a panic; gopool_wait() then gives -ECANCELED.
  *
  * The task, of a pool or of gopool_try_task(), is the innermost one. Its deferred calls run first;
  * no gopool_try() in between contains it. The hook and the

@@ -52,7 +52,9 @@ typedef void netpoll_log_fn(enum netpoll_log_level level, const char *message, v
 struct netpoll_runtime_options {
     enum netpoll_backend backend;  /**< NETPOLL_BACKEND_AUTO */
     uint32_t pollers;              /**< poller threads; 0: one per CPU allowed; at most 256 */
-    struct gopool *pool;           /**< borrowed until destroy; NULL: the runtime makes its own */
+    struct gopool *pool;           /**< borrowed until destroy, and not to be stopped before;
+ what it does when it is full is for others: connections wait until it takes them.
+ NULL: the runtime makes its own */
     bool disable_batch_scheduling; /**< false: pollers ask for SCHED_BATCH, see sched(7) */
     netpoll_log_fn *log;           /**< NULL: one line on stderr */
     void *log_arg;                 /**< handed to log */
