@@ -22,6 +22,9 @@
 #define DEFAULT_NAME            "gopool"
 #define DEFAULT_IDLE_TIMEOUT_MS 10000
 
+/* One or two stay on the CPU of whoever keeps them busy: see docs/performance.md. */
+#define EAGER_WORKERS_PER_CPU 4
+
 static uint32_t cpus_allowed(void)
 {
     cpu_set_t allowed;
@@ -35,9 +38,9 @@ static uint32_t cpus_allowed(void)
     return cpus > 0 ? (uint32_t)cpus : 1;
 }
 
-static uint32_t cap_or_default(const struct gp_config *config, uint32_t cap)
+static uint32_t cap_or_default(uint32_t cap)
 {
-    return cap != 0 ? cap : 10 * config->cpus + 64;
+    return cap != 0 ? cap : 10 * cpus_allowed() + 64;
 }
 
 static int read_options(const struct gopool_options *options, struct gp_config *config)
@@ -60,10 +63,10 @@ static int read_options(const struct gopool_options *options, struct gp_config *
             options->queue_limit != 0 ? options->queue_limit : GOPOOL_QUEUE_LIMIT_DEFAULT,
         .when_full = options->when_full,
         .max_blocked = options->max_blocked,
+        .eager_workers = EAGER_WORKERS_PER_CPU * cpus_allowed(),
         .stuck_after_ms = options->stuck_after_ms,
         .stuck_handler = options->stuck_handler,
         .stuck_handler_arg = options->stuck_handler_arg,
-        .cpus = cpus_allowed(),
     };
     memcpy(config->name, name, length);
     return 0;
@@ -115,7 +118,7 @@ int gopool_create(const struct gopool_options *options, struct gopool **out)
     *pool = (struct gopool){
         .config = config,
         .fork_count = gp_fork_count,
-        .cap = cap_or_default(&config, options->cap),
+        .cap = cap_or_default(options->cap),
         .panic_handler = options->panic_handler,
         .panic_handler_arg = options->panic_handler_arg,
     };
@@ -329,7 +332,7 @@ int gopool_set_cap(struct gopool *pool, uint32_t cap)
     if (cap > GOPOOL_CAP_MAX)
         return -EINVAL;
     pthread_mutex_lock(&pool->lock);
-    pool->cap = cap_or_default(&pool->config, cap);
+    pool->cap = cap_or_default(cap);
     pool->workers_max = pool->cap + pool->blocked;
     gp_summon_surplus(pool);
     gp_pool_update_attention(pool);

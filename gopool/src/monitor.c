@@ -69,7 +69,7 @@ static void monitor_main(struct gp_thread *thread)
         else
             pthread_cond_wait(&pool->monitor_wake, &pool->lock);
     }
-    gp_thread_end_helper(thread, &pool->has_monitor);
+    gp_thread_end_helper(thread, &pool->has_monitor, false);
 }
 
 int gp_monitor_ensure(struct gopool *pool)

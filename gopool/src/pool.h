@@ -37,7 +37,7 @@ struct gp_config {
     uint32_t stuck_after_ms; /* 0: no watchdog */
     gopool_stuck_fn *stuck_handler;
     void *stuck_handler_arg;
-    uint32_t cpus; /* so many workers are started without waiting for a task to age */
+    uint32_t eager_workers; /* so many are started without waiting for a task to age */
 };
 
 /* Why a worker that comes for a task has to take the lock, too. */

@@ -31,10 +31,10 @@ static void count_slot(struct gopool *pool)
     pool->searching = true;
 }
 
-/* A worker per CPU at once; a further one only helps where those there are do not come round. */
+/* Some at once; a further one only helps where those there are do not come round. */
 static bool may_start(const struct gopool *pool)
 {
-    return pool->workers < pool->config.cpus || gp_pool_taken(pool) < pool->aged_count;
+    return pool->workers < pool->config.eager_workers || gp_pool_taken(pool) < pool->aged_count;
 }
 
 struct gp_summons gp_summon(struct gopool *pool)

@@ -100,12 +100,12 @@ void gp_thread_reap(struct gp_thread *thread)
     mcache_free(thread);
 }
 
-void gp_thread_end_helper(struct gp_thread *thread, bool *exists)
+void gp_thread_end_helper(struct gp_thread *thread, bool *exists, bool is_passed_on)
 {
     struct gopool *pool = thread->pool;
     struct gp_thread *before = gp_thread_leave(thread);
 
-    *exists = false;
+    *exists = is_passed_on;
     pthread_cond_broadcast(&pool->ended);
     pthread_mutex_unlock(&pool->lock);
     gp_thread_reap(before);

@@ -35,9 +35,11 @@ int gp_thread_start_helper(struct gopool *pool, void (*main)(struct gp_thread *t
  */
 struct gp_thread *gp_thread_leave(struct gp_thread *thread);
 
-/* The end of such a thread: *exists, guarded by lock, is false then. Under lock, which it releases.
+/*
+ * The end of such a thread. Under lock, which it releases. *exists, guarded by lock, is false then
+ * unless another thread has been started in its place.
  */
-void gp_thread_end_helper(struct gp_thread *thread, bool *exists);
+void gp_thread_end_helper(struct gp_thread *thread, bool *exists, bool is_passed_on);
 
 /* Joins a thread that has left, and with it all that left before; frees it. NULL does nothing. */
 void gp_thread_reap(struct gp_thread *thread);

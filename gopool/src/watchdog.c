@@ -158,14 +158,24 @@ static void make_rounds(struct gopool *pool)
     }
 }
 
-/* The handler has ended the thread by pthread_exit(). */
-static void end_by_exit(void *arg)
+static void watchdog_main(struct gp_thread *thread);
+
+void gp_watchdog_ensure(struct gopool *pool)
+{
+    if (pool->config.stuck_after_ms != 0 && !pool->has_watchdog)
+        pool->has_watchdog = gp_thread_start_helper(pool, watchdog_main) == 0;
+}
+
+/* The handler has ended the thread by pthread_exit(): another one takes over. */
+static void pass_on(void *arg)
 {
     struct gp_thread *thread = arg;
+    struct gopool *pool = thread->pool;
 
     gp_panic_forget();
-    pthread_mutex_lock(&thread->pool->lock);
-    gp_thread_end_helper(thread, &thread->pool->has_watchdog);
+    pthread_mutex_lock(&pool->lock);
+    bool is_passed_on = pool->workers > 0 && gp_thread_start_helper(pool, watchdog_main) == 0;
+    gp_thread_end_helper(thread, &pool->has_watchdog, is_passed_on);
 }
 
 static void watchdog_main(struct gp_thread *thread)
@@ -173,14 +183,8 @@ static void watchdog_main(struct gp_thread *thread)
     struct gopool *pool = thread->pool;
 
     pthread_mutex_lock(&pool->lock);
-    pthread_cleanup_push(end_by_exit, thread);
+    pthread_cleanup_push(pass_on, thread);
     make_rounds(pool);
     pthread_cleanup_pop(0);
-    gp_thread_end_helper(thread, &pool->has_watchdog);
-}
-
-void gp_watchdog_ensure(struct gopool *pool)
-{
-    if (pool->config.stuck_after_ms != 0 && !pool->has_watchdog)
-        pool->has_watchdog = gp_thread_start_helper(pool, watchdog_main) == 0;
+    gp_thread_end_helper(thread, &pool->has_watchdog, false);
 }

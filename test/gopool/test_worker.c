@@ -119,14 +119,14 @@ static void note_time(void *arg)
     clock_gettime(CLOCK_MONOTONIC, arg);
 }
 
-Test(worker, one_more_than_the_cpus_comes_when_a_task_has_waited_a_millisecond)
+Test(worker, one_more_than_the_eager_ones_comes_when_a_task_has_waited_a_millisecond)
 {
     struct gopool *pool = pool_with(NULL);
     struct blocker blockers[2];
     struct timespec submitted;
     struct timespec ran = {0};
 
-    pool->config.cpus = 2;
+    pool->config.eager_workers = 2;
     for (size_t i = 0; i < 2; i++)
         submit_blocker(pool, &blockers[i]);
     WAIT_UNTIL(running(blockers, 2) == 2);
@@ -392,7 +392,7 @@ Test(worker, a_worker_that_could_not_be_started_is_tried_again_while_tasks_wait)
     struct gopool *pool = pool_with(&(struct gopool_options){.cap = 4});
     struct blocker blocker;
 
-    pool->config.cpus = 2;
+    pool->config.eager_workers = 2;
     submit_blocker(pool, &blocker);
     WAIT_UNTIL(running(&blocker, 1) == 1);
     fail_thread_creation(1);

@@ -66,7 +66,8 @@ static void start_rig(struct rig *rig, netpoll_conn_fn *on_connect, struct serve
 {
     const struct netpoll_server_options options = {
         .on_connect = on_connect, .on_request = answer_slowly, .arg = served};
-    rig->own_pool = &narrow;
+    if (rig->own_pool == NULL)
+        rig->own_pool = &narrow;
     rig_start(rig, &options);
 }
 
@@ -110,9 +111,9 @@ static void close_all(const int fds[CONNECTIONS])
         client_close(fds[i]);
 }
 
-Test(full_pool, every_frame_is_answered_in_order)
+static void expect_answers_in_order(const struct gopool_options *own_pool)
 {
-    struct rig rig = {0};
+    struct rig rig = {.own_pool = own_pool};
     int fds[CONNECTIONS];
     start_rig(&rig, NULL, NULL);
     dial_all(&rig, fds);
@@ -122,6 +123,22 @@ Test(full_pool, every_frame_is_answered_in_order)
     close_all(fds);
     expect_it_was_full(&rig);
     rig_finish_when_idle(&rig);
+}
+
+Test(full_pool, every_frame_is_answered_in_order)
+{
+    expect_answers_in_order(&narrow);
+}
+
+/* A poller neither waits for room nor runs handlers, whatever the pool does with others. */
+Test(full_pool, what_it_does_when_full_is_for_others)
+{
+    for (enum gopool_when_full policy = GOPOOL_WHEN_FULL_BLOCK;
+         policy <= GOPOOL_WHEN_FULL_CALLER_RUNS; policy++) {
+        struct gopool_options options = narrow;
+        options.when_full = policy;
+        expect_answers_in_order(&options);
+    }
 }
 
 Test(full_pool, what_has_come_is_answered_at_shutdown)

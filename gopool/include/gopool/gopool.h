@@ -5,9 +5,9 @@
  * - Every task that was accepted runs exactly once; workers take tasks in the order of submission,
  *   one at a time, and several at a time where all of them are marked GOPOOL_TASK_NONBLOCKING.
  * - At most `cap` workers are at work at a time; those in a task that has said that it blocks do
- * not count. As many as there are CPUs are started as soon as tasks wait, further ones when the
- * oldest task has waited for 1 ms. Idle workers park on a LIFO stack, the warmest on top, and end
- * when they have been idle for `idle_timeout_ms`.
+ * not count. Four per CPU are started as soon as tasks wait, further ones when the oldest task has
+ *   waited for 1 ms. Idle workers park on a LIFO stack, the warmest on top, and end when they have
+ *   been idle for `idle_timeout_ms`.
  * - A panic ends its task, never its worker: deferred calls run last-in first-out, each exactly
  *   once, then the pool's panic handler is told.
  *
@@ -234,8 +234,8 @@ struct gopool_future {
  * @param flags  as gopool_task.flags
  * @return as gopool_submit(); on failure gopool_wait() gives -ECANCELED
  *
- * Memory: lends the future to gopool until gopool_wait() has returned 0 or -ECANCELED to everybody who
- * is in it.
+ * Memory: lends the future to gopool until gopool_wait() has returned 0 or -ECANCELED to everybody
+ * who is in it.
  */
 GOPOOL_API GOPOOL_MUST_CHECK int gopool_call(struct gopool *pool, struct gopool_future *future,
                                              gopool_fn *fn, void *arg, uint32_t flags);
