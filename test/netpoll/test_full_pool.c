@@ -5,6 +5,7 @@
 
 #include <criterion/criterion.h>
 #include <errno.h>
+#include <semaphore.h>
 #include <stdatomic.h>
 #include <time.h>
 
@@ -71,11 +72,16 @@ static void start_rig(struct rig *rig, netpoll_conn_fn *on_connect, struct serve
     rig_start(rig, &options);
 }
 
-static void expect_it_was_full(const struct rig *rig)
+static uint64_t full_count(const struct rig *rig)
 {
     struct gopool_stats stats;
     gopool_stats_read(rig->pool, &stats);
-    cr_assert_gt(stats.full_count, 0);
+    return stats.full_count;
+}
+
+static void expect_it_was_full(const struct rig *rig)
+{
+    cr_assert_gt(full_count(rig), 0);
 }
 
 static void dial_all(const struct rig *rig, int fds[CONNECTIONS])
@@ -130,14 +136,54 @@ Test(full_pool, every_frame_is_answered_in_order)
     expect_answers_in_order(&narrow);
 }
 
+static void wait_for_gate(void *arg)
+{
+    while (sem_wait(arg) != 0)
+        continue;
+}
+
+/* With its worker and the room of its queue taken until the gate is opened twice. */
+static void take_all(struct gopool *pool, sem_t *gate)
+{
+    struct gopool_stats stats;
+    sem_init(gate, 0, 0);
+    cr_assert_eq(gopool_go(pool, wait_for_gate, gate), 0);
+    do {
+        gopool_stats_read(pool, &stats);
+    } while (stats.queued != 0);
+    cr_assert_eq(gopool_go(pool, wait_for_gate, gate), 0);
+}
+
 /* A poller neither waits for room nor runs handlers, whatever the pool does with others. */
 Test(full_pool, what_it_does_when_full_is_for_others)
 {
     for (enum gopool_when_full policy = GOPOOL_WHEN_FULL_BLOCK;
          policy <= GOPOOL_WHEN_FULL_CALLER_RUNS; policy++) {
-        struct gopool_options options = narrow;
-        options.when_full = policy;
-        expect_answers_in_order(&options);
+        struct gopool_options own_pool = narrow;
+        struct rig rig = {.own_pool = &own_pool, .pollers = 1};
+        struct frame frames[FRAMES];
+        sem_t gate;
+        own_pool.when_full = policy;
+        start_rig(&rig, NULL, NULL);
+        take_all(rig.pool, &gate);
+        int fd = rig_dial(&rig);
+        for (uint32_t k = 0; k < FRAMES; k++)
+            frames[k] = (struct frame){.number = k};
+        client_send(fd, frames, sizeof frames);
+        WAIT_UNTIL(rig_stats(&rig).bytes_in == sizeof frames);
+        WAIT_UNTIL(full_count(&rig) > 0);
+        /* The poller is not held up. */
+        int other = rig_dial(&rig);
+        WAIT_UNTIL(rig_stats(&rig).connections == 2);
+        cr_assert_eq(rig_stats(&rig).requests, 0);
+        sem_post(&gate);
+        sem_post(&gate);
+        CHECK(client_receive(fd, frames, sizeof frames) == sizeof frames);
+        for (uint32_t k = 0; k < FRAMES; k++)
+            CHECK(frames[k].number == k);
+        client_close(fd);
+        client_close(other);
+        rig_finish_when_idle(&rig);
     }
 }
 
