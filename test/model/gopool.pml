@@ -12,8 +12,8 @@
  *
  * A hang is an invalid end state: some tasks wait for others, and the pool may be drained before it
  * is stopped. So that nothing heals what has gone wrong, time-outs and failures have a budget. No
- * state comes back (-DNP, ./pan -l), so every run ends. The monitor's thread is always to be had:
- * were it not, tasks might wait for the next submit.
+ * state comes back (-DNP, ./pan -l), so every run ends. The monitor's thread is there as long as
+ * workers are (gp_monitor_ensure()).
  *
  * init chooses a world; ONLY=n keeps the world n. A mutant takes one rule away:
  *   LATE     who ends the search does so before it looks into the inbox for the last time
@@ -30,7 +30,7 @@
  *   OVER     who finds more at work than may parks, though tasks wait
  *   BLOCK    a worker that blocks summons another one
  *   WATCH    where nobody may be summoned yet the monitor is told
- *   QUIET    the monitor watches as long as tasks wait
+ *   QUIET    the monitor watches as long as tasks wait that another worker could take
  *   GIVE     a worker that could not be started searches no more
  *   RETRY    then the monitor is told, where nobody is parked
  *   FIRST    without a worker a submit is accepted only if one could be started
@@ -62,7 +62,7 @@ inline take() {
 
 /* is_called(); a worker that was woken has to know that it is the searcher. */
 #define CALLED(knows) \
-    (((knows) && searcher[me]) || outbox == 0 || calls_seen != 0)
+    (((knows) && searcher[me]) || outbox == 0 || attention_seen != 0)
 
 #define IS_LATE (MUTANT(LATE) && !inbox && !outbox && !stopping && workers <= workers_max)
 
@@ -74,12 +74,12 @@ proctype worker(byte me)
     unsigned mine : 4;
     unsigned task : 2;
     unsigned ended : 2;
-    unsigned calls_seen : 2;
+    unsigned attention_seen : 2;
     unsigned wake : 2;
     unsigned i : 2;
     unsigned seen : 3;
     unsigned seen_spot : 2;
-    bool start_worker, start_monitor, is_blocked;
+    bool start_worker, is_blocked;
 
 end_gone: /* no thread, until one is started on this slot */
     alive[me];
@@ -90,17 +90,17 @@ look: /* look() */
         finished = finished + ended;
         ended = 0;
         if
-        :: calls_seen = calls
-        :: may_lag && calls_heard != calls -> calls_seen = calls_heard
+        :: attention_seen = attention
+        :: may_lag && attention_heard != attention -> attention_seen = attention_heard
         fi
     };
     if
-    :: atomic { !CALLED(!MUTANT(ACQUIRE)) -> calls_seen = 0; take(); take_lock = false; goto run_task }
+    :: atomic { !CALLED(!MUTANT(ACQUIRE)) -> attention_seen = 0; take(); take_lock = false; goto run_task }
     :: CALLED(true)
     fi;
     /* look_closely() */
     atomic {
-        calls_seen = 0;
+        attention_seen = 0;
         WHEN(searcher[me] && !IS_LATE, searcher[me] = false; searching = false; searchers--);
         tell_idle();
         WHEN(outbox == 0,
@@ -116,7 +116,7 @@ look: /* look() */
         :: !(outbox != 0 && !IS_OVER) && stopping -> goto leave
         :: else -> WHEN(!MUTANT(PUSH), push(me))
         fi;
-        update_calls();
+        update_attention();
         WHEN(accepted - taken < limit, room_sleepers = 0);
         WHEN(!MUTANT(LEFT), summon(taken));
         CHECK_BOTH();
@@ -126,7 +126,7 @@ look: /* look() */
     atomic { WHEN(searcher[me], searcher[me] = false; searching = false; searchers--) };
 #endif
 #ifdef MUTANT_PUSH
-    atomic { WHEN(mine == 0, push(me); update_calls()) };
+    atomic { WHEN(mine == 0, push(me); update_attention()) };
 #endif
     answer();
     if
@@ -165,7 +165,6 @@ look: /* look() */
         :: else
         fi;
         leave_parking(me);
-        update_calls();
         if
         :: accepted != taken -> CHECK_BOTH(); goto look
         :: else
@@ -179,7 +178,7 @@ leave: /* with both locks, which it releases */
             start_worker = true
         :: else ->
             workers--;
-            update_calls();
+            update_attention();
             WHEN(!MUTANT(LEAVE), summon(taken))
         fi;
         alive[me] = false;
@@ -215,7 +214,6 @@ block: /* gopool_block_begin(), gopool_block_end() */
              blocked++;
              working--;
              is_blocked = true;
-             update_calls();
              WHEN(!MUTANT(BLOCK), summon(seen)));
         seen = 0;
         CHECK()
@@ -223,7 +221,7 @@ block: /* gopool_block_begin(), gopool_block_end() */
     answer();
     atomic {
         MAY_GO_ON(task) ->
-        WHEN(is_blocked, is_blocked = false; blocked--; working++; update_calls());
+        WHEN(is_blocked, is_blocked = false; blocked--; working++; update_attention());
         CHECK();
         goto done
     };
@@ -253,7 +251,7 @@ proctype submitter(byte me; byte count)
     unsigned wake : 2;
     unsigned i : 2;
     unsigned seen : 3;
-    bool start_worker, start_monitor;
+    bool start_worker;
 
 next:
     if
@@ -288,16 +286,16 @@ wait_for_room:
     atomic {
         !take_lock || MUTANT(ROOM) ->
         room_waiters++;
-        update_calls();
+        update_attention();
         CHECK();
-        WHEN(may_lag && !MUTANT(ROOM), taken_heard = taken; calls_heard = calls)
+        WHEN(may_lag && !MUTANT(ROOM), taken_heard = taken; attention_heard = attention)
     };
     do
     :: atomic {
             see_taken();
             if
             :: IS_FULL(seen) -> seen = 0; room_sleepers = room_sleepers | BIT(me)
-            :: else -> room_waiters--; update_calls(); goto admit
+            :: else -> room_waiters--; update_attention(); goto admit
             fi
         };
         !(room_sleepers & BIT(me))
@@ -313,15 +311,16 @@ proctype monitor()
     unsigned i : 2;
     unsigned seen : 3;
     unsigned before : 3;
-    bool start_worker, start_monitor;
+    bool start_worker;
 
-end_none:
+end_idle:
     /* watch() */
-    atomic { monitor_alive -> before = accepted };
+    atomic { watching -> before = accepted };
     do
     :: atomic {
             /* tick(). One that changes nothing is left out, so that a pool that hangs is seen. */
-            aged != before || before != accepted || taken == accepted || (!searching && AT_WORK < cap) ->
+            aged != before || before != accepted || taken == accepted || AT_WORK >= cap ||
+            (!searching && AT_WORK < cap) ->
             aged = before;
             before = accepted;
             see_taken();
@@ -332,21 +331,16 @@ end_none:
         answer();
         atomic {
             if
-            :: accepted == taken || MUTANT(QUIET) -> monitor_state = IDLE; before = 0; CHECK(); break
+            :: accepted == taken || AT_WORK >= cap || MUTANT(QUIET) ->
+                watching = false;
+                before = 0;
+                CHECK();
+                break
             :: else
             fi
         }
     od;
-    /* sleep_while_idle() */
-    atomic {
-        if
-        :: monitor_state == WATCHING -> goto end_none
-        :: monitor_state == IDLE && (stopping || timeouts > 0) ->
-            monitor_state = NONE;
-            monitor_alive = false;
-            goto end_none
-        fi
-    }
+    goto end_idle
 }
 
 /* gopool_set_cap(), gopool_drain(), gopool_stop() */
@@ -355,7 +349,7 @@ proctype user()
     unsigned wake : 2;
     unsigned i : 2;
     unsigned seen : 3;
-    bool start_worker, start_monitor, is_busy;
+    bool start_worker, is_busy;
 
     if
     :: next_cap != 0 ->
@@ -368,7 +362,7 @@ proctype user()
             :: i > 0 && parked > 0 -> pop(wake); ring(wake); i--
             :: else -> i = 0; wake = 0; break
             od;
-            update_calls();
+            update_attention();
             summon(seen);
             seen = 0;
             CHECK()
@@ -401,7 +395,7 @@ proctype user()
         CHECK()
     };
     atomic {
-        workers == 0 && monitor_state == NONE ->
+        workers == 0 ->
         assert(inbox == 0 && outbox == 0 && accepted == taken && finished == accepted);
         is_stopped = true;
         assert(ran == BIT(accepted) - 1 && blocked == 0 && working == 0)
