@@ -179,22 +179,22 @@ static void begin_late(void *arg)
     gate_pass(late->gate);
 }
 
-/* With a worker for each CPU busy, a further one comes when a task has waited for a millisecond. */
-static void show_growth(struct gopool *pool, struct gate *gate, unsigned cpus)
+/* With so many workers busy, a further one comes when a task has waited for a millisecond. */
+static void show_growth(struct gopool *pool, struct gate *gate, unsigned eager)
 {
     struct late late = {.gate = gate};
-    gate_occupy(gate, pool, cpus);
-    check(stats_of(pool).workers == cpus, "a worker for each CPU");
+    gate_occupy(gate, pool, eager);
+    check(stats_of(pool).workers == eager, "a worker for each task");
     struct timespec submitted = now();
     must(gopool_go(pool, begin_late, &late));
     wait_for_post(&gate->arrived);
     double waited_ms = (double)(late.began.tv_sec - submitted.tv_sec) * 1e3 +
                        (double)(late.began.tv_nsec - submitted.tv_nsec) / 1e6;
     check(waited_ms >= 1, "the task has waited for a millisecond");
-    check(stats_of(pool).workers == cpus + 1, "one worker more");
-    printf("growth:    CPUs %u, as many workers; one task more had waited for %.1f ms when one "
-           "worker more took it\n",
-           cpus, waited_ms);
+    check(stats_of(pool).workers == eager + 1, "one worker more");
+    printf("growth:    %u workers at once, for as many tasks; one task more had waited for %.1f ms "
+           "when one worker more took it\n",
+           eager, waited_ms);
 }
 
 static bool has_one_worker(const struct gopool_stats *stats)
@@ -224,13 +224,13 @@ void show_worker_counts(void)
     struct gate gate;
     if (sched_getaffinity(0, sizeof allowed, &allowed) != 0)
         fail("CPUs: ", strerror(errno));
-    unsigned cpus = (unsigned)CPU_COUNT(&allowed);
+    unsigned eager = GOPOOL_EAGER_WORKERS_PER_CPU * (unsigned)CPU_COUNT(&allowed);
     /* No worker ends because it is idle: only the cap ends them. */
     struct gopool *pool =
-        make_pool(&(struct gopool_options){.cap = cpus + 1, .idle_timeout_ms = 10 * DEADLINE_MS});
+        make_pool(&(struct gopool_options){.cap = eager + 1, .idle_timeout_ms = 10 * DEADLINE_MS});
     gate_shut(&gate);
-    show_growth(pool, &gate, cpus);
-    show_set_cap(pool, &gate, cpus + 1);
+    show_growth(pool, &gate, eager);
+    show_set_cap(pool, &gate, eager + 1);
     gopool_destroy(pool);
 }
 

@@ -22,9 +22,6 @@
 #define DEFAULT_NAME            "gopool"
 #define DEFAULT_IDLE_TIMEOUT_MS 10000
 
-/* One or two stay on the CPU of whoever keeps them busy: see docs/performance.md. */
-#define EAGER_WORKERS_PER_CPU 4
-
 static uint32_t cpus_allowed(void)
 {
     cpu_set_t allowed;
@@ -63,7 +60,7 @@ static int read_options(const struct gopool_options *options, struct gp_config *
             options->queue_limit != 0 ? options->queue_limit : GOPOOL_QUEUE_LIMIT_DEFAULT,
         .when_full = options->when_full,
         .max_blocked = options->max_blocked,
-        .eager_workers = EAGER_WORKERS_PER_CPU * cpus_allowed(),
+        .eager_workers = GOPOOL_EAGER_WORKERS_PER_CPU * cpus_allowed(),
         .stuck_after_ms = options->stuck_after_ms,
         .stuck_handler = options->stuck_handler,
         .stuck_handler_arg = options->stuck_handler_arg,

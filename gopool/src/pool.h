@@ -64,14 +64,12 @@ enum gp_attention {
  *
  * The atomics. The first two are relaxed, because the locks order what they are used for.
  * - `taken_count` is stored under `take_lock` and read under either lock. Read under `lock` alone
- *   it may be behind, so that more tasks seem to wait than do, never fewer: tasks come under
- * `lock`. It is taken back under both locks only.
+ *   it may be behind: then more tasks seem to wait than do, never fewer, because tasks come under
+ *   `lock`. It is taken back under both locks only.
  * - `attention` is stored under `lock` and read under `take_lock`. ROOM, which somebody relies on,
- * is set under both locks; a bit that is read although it has been cleared costs a look, nothing
- * else.
- * - gp_spot.state is stored under `lock` with release, after gp_worker.searcher; the sleeper's load
- *   in gp_parking_sleep() acquires it, for a worker that was woken looks at gp_worker.searcher
- * under `take_lock`.
+ *   is set under both; a bit that is read although it has been cleared costs a look.
+ * - gp_spot.state is stored under `lock` with release, after gp_worker.searcher. The sleeper's load
+ *   in gp_parking_sleep() acquires it: who was woken looks at gp_worker.searcher under `take_lock`.
  */
 /* NOLINTNEXTLINE(clang-analyzer-optin.performance.Padding): it keeps the two sides apart. */
 struct gopool {

@@ -4,21 +4,24 @@
  * Invariants
  * - Every task that was accepted runs exactly once; workers take tasks in the order of submission,
  *   one at a time, and several at a time where all of them are marked GOPOOL_TASK_NONBLOCKING.
- * - At most `cap` workers are at work at a time; those in a task that has said that it blocks do
- * not count. Four per CPU are started as soon as tasks wait, further ones when the oldest task has
- *   waited for 1 ms. Idle workers park on a LIFO stack, the warmest on top, and end when they have
- *   been idle for `idle_timeout_ms`.
+ * - At most `cap` workers are at work at a time, not counting those in a task that has said that
+ *   it blocks. Four per CPU are started as soon as tasks wait, further ones when the oldest task
+ *   has waited for 1 ms. Idle workers park on a LIFO stack, the warmest on top, and end when they
+ *   have been idle for `idle_timeout_ms`.
  * - A panic ends its task, never its worker: deferred calls run last-in first-out, each exactly
  *   once, then the pool's panic handler is told.
  *
  * Threads: every call may be made on any thread at any time, unless it says otherwise. None is
- * async-signal-safe. Workers have all asynchronous signals blocked, cannot be cancelled, ask for
- * SCHED_BATCH and have stacks of the process's default size; threads and programs that a task
- * starts inherit the first and the third (see posix_spawnattr_setsigmask(3),
- * posix_spawnattr_setschedpolicy(3)). Errors: 0 or a negative errno value. fork(2): the parent's
- * pools have no threads in the child. A call on one of them returns -EPERM there, one that cannot
- * fail does nothing; the child may create pools of its own. A task that forks must not return in
- * the child, which ends the child with a line on stderr.
+ * async-signal-safe, none is a cancellation point. Workers have all asynchronous signals blocked,
+ * cannot be cancelled, ask for SCHED_BATCH and have stacks of the process's default size; threads
+ * and programs that a task starts inherit the first and the third (see
+ * posix_spawnattr_setsigmask(3) and posix_spawnattr_setschedpolicy(3)).
+ *
+ * Errors: 0 or a negative errno value.
+ *
+ * fork(2): the parent's pools have no threads in the child. A call on one of them returns -EPERM
+ * there, one that cannot fail does nothing; the child may create pools of its own. A task that
+ * forks must not return in the child: that ends the child with a line on stderr.
  */
 #ifndef GOPOOL_GOPOOL_H
 #define GOPOOL_GOPOOL_H
@@ -74,6 +77,9 @@ typedef void gopool_stuck_fn(const struct gopool_stuck *stuck, void *arg);
 
 /** Largest gopool_options.cap and gopool_options.max_blocked; a negative number is above it. */
 #define GOPOOL_CAP_MAX 1000000
+
+/** Workers for each CPU allowed that are started as soon as tasks wait, if the cap allows them. */
+#define GOPOOL_EAGER_WORKERS_PER_CPU 4
 
 /** Default of gopool_options.queue_limit. */
 #define GOPOOL_QUEUE_LIMIT_DEFAULT 65536
@@ -150,8 +156,8 @@ struct gopool_task {
  *
  * @param options  borrowed; NULL: all defaults
  * @param out      the pool, NULL on failure
- * @return 0; -EINVAL when a reserved field is set, when_full is unknown, the name is too long, cap
- * or max_blocked is above GOPOOL_CAP_MAX; -ENOMEM
+ * @return 0; -EINVAL when a reserved field is set, when_full is unknown, the name is too long, or
+ *         cap or max_blocked is above GOPOOL_CAP_MAX; -ENOMEM
  *
  * Memory: the caller owns the pool and destroys it with gopool_destroy().
  */
@@ -162,7 +168,7 @@ GOPOOL_API GOPOOL_MUST_CHECK int gopool_create(const struct gopool_options *opti
  * Stops the pool: refuses new tasks, runs those already accepted, ends and joins every worker.
  *
  * @return 0; -EDEADLK inside of the pool, see gopool_is_worker(); -EPERM for gopool_default().
- * Calling it again returns 0 at once or waits for the call in progress.
+ *         Calling it again returns 0 at once or waits for the call in progress.
  *
  * Thread: not one inside of the pool.
  */
@@ -183,8 +189,9 @@ GOPOOL_API void gopool_destroy(struct gopool *pool);
  * Runs fn(arg) on a worker.
  *
  * @return 0; -EINVAL when fn is NULL; -ENOMEM; -ESHUTDOWN after gopool_stop(); -EAGAIN when the
- *         queue is full, or no worker exists and none can be started; -EDEADLK when it would have
- *         to wait on a worker of the pool. On failure fn is not called.
+ *         queue is full, or no worker exists and the system has no threads for one and for what
+ *         goes with it; -EDEADLK when it would have to wait inside of the pool. On failure fn is
+ *         not called.
  *
  * Memory: arg is handed through untouched.
  */
@@ -234,8 +241,8 @@ struct gopool_future {
  * @param flags  as gopool_task.flags
  * @return as gopool_submit(); on failure gopool_wait() gives -ECANCELED
  *
- * Memory: lends the future to gopool until gopool_wait() has returned 0 or -ECANCELED to everybody
- * who is in it.
+ * Memory: lends the future to gopool until gopool_wait() has returned 0 or -ECANCELED to
+ *         everybody who is in it.
  */
 GOPOOL_API GOPOOL_MUST_CHECK int gopool_call(struct gopool *pool, struct gopool_future *future,
                                              gopool_fn *fn, void *arg, uint32_t flags);
@@ -245,8 +252,8 @@ GOPOOL_API GOPOOL_MUST_CHECK int gopool_call(struct gopool *pool, struct gopool_
  *
  * @param timeout_ms  most milliseconds to wait; 0 only looks, negative waits for ever
  * @return 0 when fn has returned; -ECANCELED when a panic, gopool_exit_task() or pthread_exit(3)
- * ended it; -ETIMEDOUT; -EDEADLK when it has not ended yet and this is a worker of its pool, where
- *         waiting could wait for the waiter
+ *         ended it; -ETIMEDOUT; -EDEADLK when it has not ended yet and this is inside of its pool,
+ *         where waiting could wait for the waiter
  *
  * Thread: any; several threads may wait for one future.
  */
@@ -326,7 +333,7 @@ GOPOOL_API void gopool_block_end(void);
  * Waits until the pool has nothing to do: no task waits, none runs.
  *
  * @param timeout_ms  most milliseconds to wait; 0 only looks, negative waits for ever
- * @return 0; -ETIMEDOUT; -EDEADLK on a worker of this pool
+ * @return 0; -ETIMEDOUT; -EDEADLK inside of this pool
  */
 GOPOOL_API GOPOOL_MUST_CHECK int gopool_drain(struct gopool *pool, int timeout_ms);
 
