@@ -76,11 +76,11 @@ static void init_sync(struct gopool *pool)
 
     pthread_condattr_init(&monotonic);
     pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    pthread_cond_init(&pool->idle, &monotonic);
-    pthread_cond_init(&pool->monitor_wake, &monotonic);
+    pthread_cond_init(&pool->drain.seen, &monotonic);
+    pthread_cond_init(&pool->monitor.wake, &monotonic);
     pthread_cond_init(&pool->ended, &monotonic);
     pthread_condattr_destroy(&monotonic);
-    pthread_cond_init(&pool->room, NULL);
+    pthread_cond_init(&pool->room.made, NULL);
     pthread_mutex_init(&pool->lock, NULL);
     pthread_mutex_init(&pool->take_lock, NULL);
 }
@@ -89,10 +89,10 @@ static void destroy_sync(struct gopool *pool)
 {
     pthread_mutex_destroy(&pool->take_lock);
     pthread_mutex_destroy(&pool->lock);
-    pthread_cond_destroy(&pool->room);
+    pthread_cond_destroy(&pool->room.made);
     pthread_cond_destroy(&pool->ended);
-    pthread_cond_destroy(&pool->monitor_wake);
-    pthread_cond_destroy(&pool->idle);
+    pthread_cond_destroy(&pool->monitor.wake);
+    pthread_cond_destroy(&pool->drain.seen);
 }
 
 int gopool_create(const struct gopool_options *options, struct gopool **out)
@@ -116,8 +116,7 @@ int gopool_create(const struct gopool_options *options, struct gopool **out)
         .config = config,
         .fork_count = gp_fork_count,
         .cap = cap_or_default(options->cap),
-        .panic_handler = options->panic_handler,
-        .panic_handler_arg = options->panic_handler_arg,
+        .panic_listener = {options->panic_handler, options->panic_handler_arg},
     };
     init_sync(pool);
     *out = pool;
@@ -126,7 +125,8 @@ int gopool_create(const struct gopool_options *options, struct gopool **out)
 
 static bool is_alive(const struct gopool *pool)
 {
-    return pool->workers > 0 || pool->has_monitor || pool->has_watchdog || pool->here_running > 0;
+    return pool->workers > 0 || pool->monitor.exists || pool->watchdog.exists ||
+           pool->here_running > 0;
 }
 
 /* Ends every thread, and waits for submitters that run tasks. Under lock, which it releases in
@@ -134,7 +134,7 @@ static bool is_alive(const struct gopool *pool)
 static void end_threads(struct gopool *pool)
 {
     gp_summon_all(pool);
-    pthread_cond_broadcast(&pool->room);
+    pthread_cond_broadcast(&pool->room.made);
     while (is_alive(pool))
         pthread_cond_wait(&pool->ended, &pool->lock);
     struct gp_thread *leaver = pool->leaver;
@@ -195,12 +195,12 @@ static void wait_for_room(struct gopool *pool)
     /* Both: a worker that has taken a task since is seen, one that takes one from now on sees the
      * call. */
     gp_pool_lock_both(pool);
-    pool->room_waiters++;
+    pool->room.waiters++;
     gp_pool_update_attention(pool);
     pthread_mutex_unlock(&pool->take_lock);
     while (is_full(pool))
-        pthread_cond_wait(&pool->room, &pool->lock);
-    pool->room_waiters--;
+        pthread_cond_wait(&pool->room.made, &pool->lock);
+    pool->room.waiters--;
     gp_pool_update_attention(pool);
     pthread_mutex_unlock(&pool->lock);
 }
@@ -344,8 +344,8 @@ void gopool_set_panic_handler(struct gopool *pool, gopool_panic_fn *handler, voi
     if (gp_fork_is_foreign(pool))
         return;
     pthread_mutex_lock(&pool->lock);
-    pool->panic_handler = handler;
-    pool->panic_handler_arg = arg;
+    pool->panic_listener.fn = handler;
+    pool->panic_listener.arg = arg;
     pthread_mutex_unlock(&pool->lock);
 }
 
@@ -353,16 +353,16 @@ void gopool_set_panic_handler(struct gopool *pool, gopool_panic_fn *handler, voi
 static int wait_until_idle(struct gopool *pool, int timeout_ms)
 {
     const struct timespec deadline = gp_deadline_after((uint32_t)(timeout_ms > 0 ? timeout_ms : 0));
-    uint32_t times = pool->idle_times;
+    uint32_t times = pool->drain.times;
     int error = 0;
 
-    while (pool->idle_times == times && error == 0) {
+    while (pool->drain.times == times && error == 0) {
         if (timeout_ms < 0)
-            pthread_cond_wait(&pool->idle, &pool->lock);
+            pthread_cond_wait(&pool->drain.seen, &pool->lock);
         else
-            error = pthread_cond_timedwait(&pool->idle, &pool->lock, &deadline);
+            error = pthread_cond_timedwait(&pool->drain.seen, &pool->lock, &deadline);
     }
-    return pool->idle_times == times ? -ETIMEDOUT : 0;
+    return pool->drain.times == times ? -ETIMEDOUT : 0;
 }
 
 int gopool_drain(struct gopool *pool, int timeout_ms)
@@ -378,11 +378,11 @@ int gopool_drain(struct gopool *pool, int timeout_ms)
     int cancel_state = gp_cancel_disable();
     gp_pool_lock_both(pool);
     bool is_idle = gp_pool_is_idle(pool);
-    pool->idle_waiters++;
+    pool->drain.waiters++;
     pthread_mutex_unlock(&pool->take_lock);
     if (!is_idle)
         status = wait_until_idle(pool, timeout_ms);
-    pool->idle_waiters--;
+    pool->drain.waiters--;
     pthread_mutex_unlock(&pool->lock);
     gp_cancel_restore(cancel_state);
     if (counts)
@@ -414,7 +414,7 @@ void gopool_stats_read(struct gopool *pool, struct gopool_stats *out)
         .panic_count = pool->panic_count,
         .queued = gp_pool_queued(pool),
         .full_count = pool->full_count,
-        .stuck_count = pool->stuck_count,
+        .stuck_count = pool->watchdog.stuck_count,
     };
     gp_pool_unlock_both(pool);
 }

@@ -15,9 +15,9 @@
 
 void gp_monitor_watch(struct gopool *pool)
 {
-    if (!pool->is_watching)
-        pthread_cond_signal(&pool->monitor_wake);
-    pool->is_watching = true;
+    if (!pool->monitor.is_watching)
+        pthread_cond_signal(&pool->monitor.wake);
+    pool->monitor.is_watching = true;
 }
 
 /* Under lock, which it releases in between, as the functions below do. */
@@ -25,14 +25,14 @@ static void sleep_for(struct gopool *pool, uint32_t timeout_ms)
 {
     const struct timespec deadline = gp_deadline_after(timeout_ms);
 
-    while (pthread_cond_timedwait(&pool->monitor_wake, &pool->lock, &deadline) == 0)
+    while (pthread_cond_timedwait(&pool->monitor.wake, &pool->lock, &deadline) == 0)
         continue;
 }
 
 static void tick(struct gopool *pool, uint64_t *accepted_before)
 {
     sleep_for(pool, TICK_MS);
-    pool->aged_count = *accepted_before;
+    pool->monitor.aged_count = *accepted_before;
     *accepted_before = pool->accepted_count;
     struct gp_summons summons = gp_summon(pool);
     pthread_mutex_unlock(&pool->lock);
@@ -55,7 +55,7 @@ static void watch(struct gopool *pool)
         tick(pool, &accepted_before);
         quiet_ticks = is_needed(pool) ? 0 : quiet_ticks + 1;
     }
-    pool->is_watching = false;
+    pool->monitor.is_watching = false;
 }
 
 static void monitor_main(struct gp_thread *thread)
@@ -64,18 +64,18 @@ static void monitor_main(struct gp_thread *thread)
 
     pthread_mutex_lock(&pool->lock);
     while (pool->workers > 0) {
-        if (pool->is_watching)
+        if (pool->monitor.is_watching)
             watch(pool);
         else
-            pthread_cond_wait(&pool->monitor_wake, &pool->lock);
+            pthread_cond_wait(&pool->monitor.wake, &pool->lock);
     }
-    gp_thread_end_helper(thread, &pool->has_monitor, false);
+    gp_thread_end_helper(thread, &pool->monitor.exists, false);
 }
 
 int gp_monitor_ensure(struct gopool *pool)
 {
-    if (!pool->has_monitor && gp_thread_start_helper(pool, monitor_main) != 0)
+    if (!pool->monitor.exists && gp_thread_start_helper(pool, monitor_main) != 0)
         return -EAGAIN;
-    pool->has_monitor = true;
+    pool->monitor.exists = true;
     return 0;
 }

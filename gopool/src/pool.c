@@ -7,7 +7,7 @@ void gp_pool_update_attention(struct gopool *pool)
 
     if (gp_pool_at_work(pool) > pool->cap || pool->workers > pool->workers_max)
         attention |= GP_ATTENTION_OVER;
-    if (pool->room_waiters > 0)
+    if (pool->room.waiters > 0)
         attention |= GP_ATTENTION_ROOM;
     /* Relaxed, here and in the store: see struct gopool. */
     if (atomic_load_explicit(&pool->attention, memory_order_relaxed) != attention)
@@ -16,8 +16,8 @@ void gp_pool_update_attention(struct gopool *pool)
 
 void gp_pool_tell_idle(struct gopool *pool)
 {
-    if (pool->idle_waiters == 0 || !gp_pool_is_idle(pool))
+    if (pool->drain.waiters == 0 || !gp_pool_is_idle(pool))
         return;
-    pool->idle_times++;
-    pthread_cond_broadcast(&pool->idle);
+    pool->drain.times++;
+    pthread_cond_broadcast(&pool->drain.seen);
 }

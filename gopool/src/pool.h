@@ -46,6 +46,39 @@ enum gp_attention {
     GP_ATTENTION_ROOM = 2, /* a submitter waits for the queue to be less than full */
 };
 
+/* Who waits for every task to have ended. */
+struct gp_drain {
+    uint32_t waiters;
+    uint32_t times;      /* how often it was seen that every task had ended */
+    pthread_cond_t seen; /* times has grown */
+};
+
+/* Who waits for the queue to be less than full. */
+struct gp_room {
+    uint32_t waiters;
+    pthread_cond_t made; /* fewer tasks wait than the limit, or the pool stops */
+};
+
+/* Who is told of panics that end tasks. */
+struct gp_panic_listener {
+    gopool_panic_fn *fn; /* NULL: stderr */
+    void *arg;
+};
+
+/* See monitor.h. */
+struct gp_monitor {
+    bool exists;         /* its thread runs or is being started */
+    bool is_watching;    /* it looks every millisecond whether tasks are left waiting */
+    uint64_t aged_count; /* of the accepted tasks so many came at least a millisecond ago */
+    pthread_cond_t wake; /* there is something to watch, or no worker any more */
+};
+
+/* See watchdog.h. */
+struct gp_watchdog {
+    bool exists; /* its thread runs or is being started */
+    uint64_t stuck_count;
+};
+
 /*
  * Two locks, so that submitters and workers meet once for many tasks: tasks are submitted into the
  * inbox under `lock`, where it is also decided which worker is summoned; workers take them from the
@@ -95,23 +128,15 @@ struct gopool {
     uint32_t workers;     /* slots in use: threads that exist or are being started */
     uint32_t workers_max; /* above it workers end; the most there have been since the cap was set */
     uint32_t started;     /* threads ever started, numbers their names */
-    uint32_t idle_waiters;
-    uint32_t idle_times; /* how often it was seen that every task had ended */
-    uint32_t room_waiters;
+    struct gp_drain drain;
+    struct gp_room room;
     uint64_t full_count;
-    gopool_panic_fn *panic_handler;
-    void *panic_handler_arg;
+    struct gp_panic_listener panic_listener;
+    struct gp_monitor monitor;
+    struct gp_watchdog watchdog;
     struct gp_worker *all;    /* workers whose threads run */
     struct gp_thread *leaver; /* the last thread to leave; the next to leave joins and frees it */
-    bool has_monitor;         /* its thread exists or is being started */
-    bool is_watching;  /* the monitor looks every millisecond whether tasks are left waiting */
-    bool has_watchdog; /* its thread exists or is being started */
-    uint64_t stuck_count;
-    uint64_t aged_count;         /* of the accepted tasks so many came at least a millisecond ago */
-    pthread_cond_t monitor_wake; /* there is something to watch, or no worker any more */
-    pthread_cond_t ended;        /* a thread has left, or phase became GP_PHASE_STOPPED */
-    pthread_cond_t idle;         /* idle_times has grown */
-    pthread_cond_t room;         /* fewer tasks wait than the limit, or the pool stops */
+    pthread_cond_t ended;     /* a thread has left, or phase became GP_PHASE_STOPPED */
 
     /* Guarded by take_lock. */
     _Alignas(GP_CACHE_LINES) pthread_mutex_t take_lock;
@@ -160,7 +185,7 @@ static inline void gp_pool_drop_slot(struct gopool *pool)
     if (--pool->workers > 0)
         return;
     pthread_cond_broadcast(&pool->ended);
-    pthread_cond_signal(&pool->monitor_wake);
+    pthread_cond_signal(&pool->monitor.wake);
 }
 
 /* Computes `attention` anew. Under lock, after what it depends on may have changed. */

@@ -146,8 +146,8 @@ void gp_report(struct gopool *pool, struct gopool_panic *panic)
     gp_report_to_hook(panic);
     if (!gp_fork_is_foreign(pool)) {
         pthread_mutex_lock(&pool->lock);
-        listener.handler = pool->panic_handler;
-        listener.handler_arg = pool->panic_handler_arg;
+        listener.handler = pool->panic_listener.fn;
+        listener.handler_arg = pool->panic_listener.arg;
         pthread_mutex_unlock(&pool->lock);
     }
     if (listener.handler == NULL) {

@@ -34,7 +34,8 @@ static void count_slot(struct gopool *pool)
 /* Some at once; a further one only helps where those there are do not come round. */
 static bool may_start(const struct gopool *pool)
 {
-    return pool->workers < pool->config.eager_workers || gp_pool_taken(pool) < pool->aged_count;
+    return pool->workers < pool->config.eager_workers ||
+           gp_pool_taken(pool) < pool->monitor.aged_count;
 }
 
 struct gp_summons gp_summon(struct gopool *pool)

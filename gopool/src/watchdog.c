@@ -134,7 +134,7 @@ static void make_round(struct gopool *pool)
         uint32_t number = worker->watched.number;
         void *frames[GOPOOL_PANIC_FRAMES];
 
-        pool->stuck_count++;
+        pool->watchdog.stuck_count++;
         pthread_mutex_unlock(&pool->lock);
         stuck.frames = frames;
         stuck.frame_count = ask(pool, worker, number, frames);
@@ -162,8 +162,8 @@ static void watchdog_main(struct gp_thread *thread);
 
 void gp_watchdog_ensure(struct gopool *pool)
 {
-    if (pool->config.stuck_after_ms != 0 && !pool->has_watchdog)
-        pool->has_watchdog = gp_thread_start_helper(pool, watchdog_main) == 0;
+    if (pool->config.stuck_after_ms != 0 && !pool->watchdog.exists)
+        pool->watchdog.exists = gp_thread_start_helper(pool, watchdog_main) == 0;
 }
 
 /* The handler has ended the thread by pthread_exit(): another one takes over. */
@@ -175,7 +175,7 @@ static void pass_on(void *arg)
     gp_panic_forget();
     pthread_mutex_lock(&pool->lock);
     bool is_passed_on = pool->workers > 0 && gp_thread_start_helper(pool, watchdog_main) == 0;
-    gp_thread_end_helper(thread, &pool->has_watchdog, is_passed_on);
+    gp_thread_end_helper(thread, &pool->watchdog.exists, is_passed_on);
 }
 
 static void watchdog_main(struct gp_thread *thread)
@@ -186,5 +186,5 @@ static void watchdog_main(struct gp_thread *thread)
     pthread_cleanup_push(pass_on, thread);
     make_rounds(pool);
     pthread_cleanup_pop(0);
-    gp_thread_end_helper(thread, &pool->has_watchdog, false);
+    gp_thread_end_helper(thread, &pool->watchdog.exists, false);
 }

@@ -114,8 +114,8 @@ static enum next look_closely(struct gp_worker *worker)
     gp_pool_update_attention(pool);
     if (next == NEXT_LEAVE)
         return next;
-    if (pool->room_waiters > 0 && gp_pool_queued(pool) < pool->config.queue_limit)
-        pthread_cond_broadcast(&pool->room);
+    if (pool->room.waiters > 0 && gp_pool_queued(pool) < pool->config.queue_limit)
+        pthread_cond_broadcast(&pool->room.made);
     summons = gp_summon(pool);
     gp_pool_unlock_both(pool);
     gp_summon_answer(pool, summons);
