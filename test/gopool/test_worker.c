@@ -119,7 +119,8 @@ static void note_time(void *arg)
     clock_gettime(CLOCK_MONOTONIC, arg);
 }
 
-Test(worker, one_more_than_the_eager_ones_comes_when_a_task_has_waited_a_millisecond)
+/* How long a task waits behind as many blocked workers as come at once. */
+static int64_t wait_behind_blocked_ns(void)
 {
     struct gopool *pool = pool_with(NULL);
     struct blocker blockers[2];
@@ -133,12 +134,25 @@ Test(worker, one_more_than_the_eager_ones_comes_when_a_task_has_waited_a_millise
     note_time(&submitted);
     cr_assert_eq(gopool_go(pool, note_time, &ran), 0);
     wait_finished(pool, 1);
-    int64_t waited_ns =
-        (ran.tv_sec - submitted.tv_sec) * 1000000000 + ran.tv_nsec - submitted.tv_nsec;
-    cr_assert_geq(waited_ns, 1000000);
     cr_assert_eq(stats_of(pool).workers, 3);
     let_go(blockers, 2);
     gopool_destroy(pool);
+    return (ran.tv_sec - submitted.tv_sec) * 1000000000 + ran.tv_nsec - submitted.tv_nsec;
+}
+
+Test(worker, one_more_than_the_eager_ones_comes_when_a_task_has_waited_a_millisecond)
+{
+    int64_t shortest_ns = INT64_MAX;
+
+    /* The machine may hold up some of them. */
+    for (int i = 0; i < 10; i++) {
+        int64_t waited_ns = wait_behind_blocked_ns();
+
+        cr_assert_geq(waited_ns, 1000000);
+        if (waited_ns < shortest_ns)
+            shortest_ns = waited_ns;
+    }
+    cr_assert_lt(shortest_ns, 20000000);
 }
 
 Test(worker, default_cap_is_ten_per_cpu_and_64)
