@@ -55,7 +55,7 @@ void gp_call_thread_exits(void)
         cancel(innermost);
 }
 
-static void run_call(void *arg)
+void gp_call_run(void *arg)
 {
     struct gopool_future *future = arg;
     struct gopool_defer on_panic;
@@ -74,17 +74,16 @@ static void run_call(void *arg)
 void gp_call_origin(const struct gopool_task *task, gopool_fn **fn, void **arg)
 {
     const struct gopool_future *future = task->arg;
-    bool is_call = task->fn == run_call;
 
-    *fn = is_call ? future->fn : task->fn;
-    *arg = is_call ? future->arg : task->arg;
+    *fn = future->fn;
+    *arg = future->arg;
 }
 
 int gopool_call(struct gopool *pool, struct gopool_future *future, gopool_fn *fn, void *arg,
                 uint32_t flags)
 {
     *future = (struct gopool_future){
-        .task = {.fn = run_call, .arg = future, .flags = flags},
+        .task = {.fn = gp_call_run, .arg = future, .flags = flags},
         .pool = pool,
         .fn = fn,
         .arg = arg,

@@ -4,7 +4,10 @@
 
 #include <gopool/gopool.h>
 
-/* What the user submitted: the function of the call when the task is one, else the task's own. */
+/* The function of a task that is a call. */
+void gp_call_run(void *arg);
+
+/* What the user submitted with such a task. */
 void gp_call_origin(const struct gopool_task *task, gopool_fn **fn, void **arg);
 
 /* The thread ends in the middle of its calls: whoever waits for them is told. */

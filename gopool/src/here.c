@@ -1,6 +1,7 @@
 /* Tasks run by their submitter: counted, and run to the last one though one ends the thread. */
 #include "here.h"
 
+#include "block.h"
 #include "call_internal.h"
 #include "panic_internal.h"
 #include "run.h"
@@ -52,10 +53,13 @@ static void run_rest(struct here *here)
     pthread_cleanup_push(go_on, here);
     while (here->next != NULL) {
         struct gopool_task *task = here->next;
+        /* The thread may be a worker of another pool. */
+        uint32_t block_depth = gp_block_depth();
 
         here->next = task->next;
         here->finished++;
         gp_run(here->pool, task, NULL, &here->panicked);
+        gp_block_restore(block_depth);
     }
     pthread_cleanup_pop(0);
     count(here);

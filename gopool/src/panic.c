@@ -172,9 +172,12 @@ int gopool_try_task(void (*fn)(void *arg), void *arg, struct gopool_panic *panic
 {
     struct gopool_panic unwanted;
 
+    uint32_t block_depth = gp_block_depth();
+
     if (panic == NULL)
         panic = &unwanted;
     int status = gp_panic_try_task(fn, arg, panic);
+    gp_block_restore(block_depth);
     if (status != 0)
         gp_report_to_hook(panic);
     return status;
@@ -184,13 +187,9 @@ int gp_panic_try_task(void (*fn)(void *arg), void *arg, struct gopool_panic *pan
 {
     struct boundary boundary;
 
-    uint32_t block_depth = gp_block_depth();
-
     boundary.panic = panic;
     boundary.is_task = true;
-    int status = call_within(&boundary, fn, arg);
-    gp_block_restore(block_depth);
-    return status;
+    return call_within(&boundary, fn, arg);
 }
 
 /*

@@ -25,10 +25,11 @@ void gp_run(struct gopool *pool, struct gopool_task *task, struct gp_running *ru
 {
     const struct gopool_task copy = *task;
     struct gopool_panic panic;
-    gopool_fn *fn;
-    void *arg;
+    gopool_fn *fn = copy.fn;
+    void *arg = copy.arg;
 
-    gp_call_origin(task, &fn, &arg);
+    if (copy.fn == gp_call_run)
+        gp_call_origin(task, &fn, &arg);
     /* Before the call, which may end in pthread_exit(). */
     if ((copy.flags & GP_TASK_OWNED) != 0)
         mcache_free(task);

@@ -39,6 +39,8 @@ static void run_taken(struct gp_worker *worker)
         worker->taken = task->next;
         gp_run(pool, task, running, &worker->panicked);
         worker->finished++;
+        if (worker->block_depth > 0)
+            gp_block_restore(0);
     }
 }
 
