@@ -29,11 +29,23 @@ static void sleep_for(struct gopool *pool, uint32_t timeout_ms)
         continue;
 }
 
+/*
+ * Where tasks have aged, twice as many workers may come without waiting: were it one more each
+ * time, a pool whose tasks often block would stand still for a millisecond as often as it has
+ * workers.
+ */
+static void want_more(struct gopool *pool)
+{
+    if (gp_pool_taken(pool) < pool->monitor.aged_count)
+        pool->monitor.wanted = 2 * pool->workers;
+}
+
 static void tick(struct gopool *pool, uint64_t *accepted_before)
 {
     sleep_for(pool, TICK_MS);
     pool->monitor.aged_count = *accepted_before;
     *accepted_before = pool->accepted_count;
+    want_more(pool);
     struct gp_summons summons = gp_summon(pool);
     pthread_mutex_unlock(&pool->lock);
     gp_summon_answer(pool, summons);

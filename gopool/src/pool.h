@@ -70,6 +70,7 @@ struct gp_monitor {
     bool exists;         /* its thread runs or is being started */
     bool is_watching;    /* it looks every millisecond whether tasks are left waiting */
     uint64_t aged_count; /* of the accepted tasks so many came at least a millisecond ago */
+    uint32_t wanted;     /* so many workers come at once, for fewer have left tasks to age */
     pthread_cond_t wake; /* there is something to watch, or no worker any more */
 };
 

@@ -34,7 +34,7 @@ static void count_slot(struct gopool *pool)
 /* Some at once; a further one only helps where those there are do not come round. */
 static bool may_start(const struct gopool *pool)
 {
-    return pool->workers < pool->config.eager_workers ||
+    return pool->workers < pool->config.eager_workers || pool->workers < pool->monitor.wanted ||
            gp_pool_taken(pool) < pool->monitor.aged_count;
 }
 

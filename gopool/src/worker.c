@@ -222,6 +222,8 @@ static void leave(struct gp_worker *worker)
         pool->searching = true;
     } else {
         gp_pool_drop_slot(pool);
+        if (pool->monitor.wanted > pool->workers)
+            pool->monitor.wanted = pool->workers;
         gp_pool_update_attention(pool);
         /* Or because the cap was lowered; then those who stay see to them. */
         summons = gp_summon(pool);
