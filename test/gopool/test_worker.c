@@ -683,6 +683,20 @@ Test(worker, without_a_thread_for_the_monitor_the_first_task_is_refused)
     cr_assert_eq(order_length, 1);
 }
 
+Test(worker, a_refused_first_task_leaves_no_thread)
+{
+    size_t threads = thread_count();
+    struct gopool *pool = pool_with(NULL);
+
+    /* The monitor is started before the first worker. */
+    fail_thread_creation_after(1, 1);
+    cr_assert_eq(gopool_go(pool, note_order, NULL), -EAGAIN);
+    WAIT_UNTIL(thread_count() == threads);
+    cr_assert_eq(gopool_go(pool, note_order, NULL), 0);
+    gopool_destroy(pool);
+    cr_assert_eq(order_length, 1);
+}
+
 Test(worker, a_stop_does_not_wait_for_time_outs)
 {
     struct gopool *pool = pool_with(&(struct gopool_options){.idle_timeout_ms = 3600000});
