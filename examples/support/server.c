@@ -181,9 +181,9 @@ static int start(struct running *running, const struct settings *settings)
     int status = create_runtime(running, settings);
     if (status != 0)
         return status;
-    struct netpoll_server_options options = running->program->options;
+    struct netpoll_conn_options options = running->program->options;
     options.handler = settings->handler;
-    status = netpoll_server_create(running->runtime, &options, &running->server);
+    status = netpoll_server_create(running->runtime, &options, NULL, &running->server);
     if (status != 0)
         return failed(running->program, "cannot create the server", status);
     for (size_t i = 0; i < settings->listen_count && status == 0; i++)

@@ -8,9 +8,9 @@
 
 /** One server program. */
 struct server_program {
-    const char *name;                      /**< for messages */
-    const char *summary;                   /**< for --help, one line */
-    struct netpoll_server_options options; /**< callbacks; handler is set from --handler */
+    const char *name;                    /**< for messages */
+    const char *summary;                 /**< for --help, one line */
+    struct netpoll_conn_options options; /**< callbacks; handler is set from --handler */
 };
 
 /**

@@ -4,8 +4,6 @@
 #include "address.h"
 #include "log.h"
 #include "runtime.h"
-#include "server.h"
-#include "socket.h"
 
 #include <mcache/mcache.h>
 #include <netpoll/error.h>
@@ -36,19 +34,17 @@ void np_conn_unref(struct netpoll_conn *conn)
         free_conn(conn);
 }
 
-static struct netpoll_conn *new_conn(struct netpoll_server *server, struct np_poller *poller,
-                                     int fd)
+static struct netpoll_conn *new_conn(struct np_group *group, struct np_poller *poller, int fd)
 {
     struct netpoll_conn *conn = mcache_alloc(sizeof *conn);
     if (conn == NULL)
         return NULL;
     memset(conn, 0, sizeof *conn);
     conn->fd = (struct np_fd){.fd = fd, .kind = NP_FD_STREAM, .ops = &conn_ops, .poller = poller};
-    conn->server = server;
-    conn->options = np_server_options(server);
+    conn->group = group;
     atomic_init(&conn->refs, 1);
     atomic_init(&conn->input.need, 1);
-    conn->input.told_connect = conn->options->on_connect == NULL;
+    conn->input.told_connect = conn->group->options.on_connect == NULL;
     conn->end.deadline.fn = np_conn_deadline;
     conn->poke_work.fn = np_conn_poke_work;
     conn->turn_work.fn = np_conn_turn_work;
@@ -71,13 +67,13 @@ struct prepare_call {
 static void call_prepare(struct netpoll_conn *conn, void *arg)
 {
     struct prepare_call *call = arg;
-    call->status = conn->options->on_prepare(conn, conn->options->arg);
+    call->status = conn->group->options.on_prepare(conn, conn->group->options.arg);
 }
 
 static bool is_refused(struct netpoll_conn *conn)
 {
     struct prepare_call call = {.status = -ECANCELED};
-    if (conn->options->on_prepare == NULL)
+    if (conn->group->options.on_prepare == NULL)
         return false;
     /* Not watched yet: whatever would lead to the poller is refused. */
     np_state_set(&conn->state, NP_CONN_CLOSING | NP_CONN_ENDED);
@@ -101,15 +97,13 @@ static int watch(struct netpoll_conn *conn)
     return 0;
 }
 
-int np_conn_open(struct netpoll_server *server, struct np_poller *poller, int fd, bool is_unix)
+int np_conn_open(struct np_group *group, struct np_poller *poller, int fd, bool is_unix)
 {
-    struct netpoll_conn *conn = new_conn(server, poller, fd);
+    struct netpoll_conn *conn = new_conn(group, poller, fd);
     if (conn == NULL)
         return -ENOMEM;
     if (is_unix)
         conn->fd.flags |= NP_FD_UNIX;
-    else if (!conn->options->disable_nodelay)
-        np_socket_set_nodelay(fd);
     int status = is_refused(conn) ? -ECONNABORTED : watch(conn);
     if (status != 0) {
         /* A handle that on_prepare kept must find nothing alive. */
@@ -118,7 +112,7 @@ int np_conn_open(struct netpoll_server *server, struct np_poller *poller, int fd
         np_conn_unref(conn);
         return status;
     }
-    if (np_server_is_shutting_down(server))
+    if (np_group_is_shutting_down(group))
         np_state_set(&conn->state, NP_CONN_SHUTDOWN);
     if (!conn->input.told_connect)
         np_conn_dispatch(conn);

@@ -7,20 +7,12 @@
 #define NP_CONN_H
 
 #include "conn_state.h"
+#include "group.h"
 #include "poller.h"
 
 #include <linkbuffer/linkbuffer.h>
 #include <netpoll/conn.h>
-#include <netpoll/server.h>
 
-/* Unread input above which a connection stops receiving, and below which it goes on. */
-#define NP_INPUT_HIGH ((size_t)256 * 1024)
-#define NP_INPUT_LOW  ((size_t)64 * 1024)
-/* Queued output above which a connection gets no turn, and below which it goes on. */
-#define NP_OUTPUT_HIGH ((size_t)1024 * 1024)
-#define NP_OUTPUT_LOW  ((size_t)256 * 1024)
-/* Output queued before a flush above which the flush is refused. */
-#define NP_OUTPUT_HARD ((size_t)16 * 1024 * 1024)
 /* Input up to this that outlives its turn is copied to a block of its own: what fills a 2 KiB size
  * class, so that a message of 1 KiB and its head are among it. See docs/performance.md. */
 #define NP_COPY_LIMIT ((size_t)2048 - LINKBUFFER_BLOCK_OVERHEAD)
@@ -74,8 +66,7 @@ struct netpoll_conn {
     struct np_conn_state state;
     _Atomic uint32_t refs;    /* memory: one for the connection's life, one for each handle */
     _Atomic uint32_t handles; /* netpoll_conn_retain() less netpoll_conn_release() */
-    struct netpoll_server *server;
-    const struct netpoll_server_options *options;
+    struct np_group *group;   /* whose options it has */
     struct np_conn_input input;
     struct np_conn_output output;
     struct np_conn_end end;
@@ -91,7 +82,7 @@ struct netpoll_conn {
 };
 
 /* conn.c. Takes the descriptor on success. Poller thread. */
-int np_conn_open(struct netpoll_server *server, struct np_poller *poller, int fd, bool is_unix);
+int np_conn_open(struct np_group *group, struct np_poller *poller, int fd, bool is_unix);
 void np_conn_unref(struct netpoll_conn *conn);
 
 /* conn_input.c. Poller thread. */
@@ -142,6 +133,8 @@ void np_conn_poke(struct netpoll_conn *conn);
 void np_conn_poke_work(struct np_work *work);
 /* Looks at the whole state and does what is due. Poller thread. May free the connection. */
 void np_conn_sync(struct netpoll_conn *conn);
+/* Its group shuts down: it closes as soon as it is idle. Poller thread. */
+void np_conn_begin_shutdown(struct netpoll_conn *conn);
 
 /* conn_call.c. Turn. */
 /* Calls a callback and contains its panic, which closes the connection. */

@@ -64,7 +64,7 @@ static void call_disconnect(struct netpoll_conn *conn, void *arg)
     struct disconnect_call *call = arg;
     /* Relaxed: the state word orders it behind np_conn_set_reason(). */
     int reason = atomic_load_explicit(&conn->end.reason, memory_order_relaxed);
-    call->fn(conn, (enum netpoll_close_reason)reason, conn->options->arg);
+    call->fn(conn, (enum netpoll_close_reason)reason, conn->group->options.arg);
 }
 
 void np_conn_run_end_callbacks(struct netpoll_conn *conn, netpoll_disconnect_fn *on_disconnect)

@@ -20,7 +20,7 @@ static struct netpoll_conn *conn_of_turn(struct np_work *work)
 
 static bool is_inline(const struct netpoll_conn *conn)
 {
-    return conn->options->handler == NETPOLL_HANDLER_INLINE;
+    return conn->group->options.handler == NETPOLL_HANDLER_INLINE;
 }
 
 static size_t need_of(const struct netpoll_conn *conn)
@@ -52,7 +52,7 @@ bool np_conn_is_request_due(const struct netpoll_conn *conn, uint32_t word)
 bool np_conn_may_resume_input(const struct netpoll_conn *conn)
 {
     size_t unread = linkbuffer_unread(conn->input.lb);
-    return unread <= NP_INPUT_LOW || unread < need_of(conn);
+    return unread <= conn->group->options.input_low_bytes || unread < need_of(conn);
 }
 
 /* The turn is SCHEDULED: gives it to its executor. */
@@ -80,14 +80,14 @@ static size_t run_request(struct netpoll_conn *conn, uint32_t word)
     set_need(conn, 1);
     /* Relaxed: a figure. */
     atomic_fetch_add_explicit(&conn->fd.poller->shared.requests, 1, memory_order_relaxed);
-    np_conn_call(conn, conn->options->on_request, conn->options->arg);
+    np_conn_call(conn, conn->group->options.on_request, conn->group->options.arg);
     linkbuffer_release(input->lb);
     if (input->consumed == 0) {
         if ((word & NP_CONN_PEER_EOF) != 0)
             atomic_store_explicit(&input->exhausted, true, memory_order_relaxed);
         if (need_of(conn) <= unread)
             set_need(conn, unread + 1);
-        if (need_of(conn) > NETPOLL_MESSAGE_BYTES_MAX)
+        if (need_of(conn) > conn->group->options.max_message_bytes)
             np_conn_fail(conn, -EMSGSIZE, "input that on_request does not consume");
     }
     return input->consumed;
@@ -131,7 +131,7 @@ static void run_turn(struct netpoll_conn *conn)
         }
         if (!conn->input.told_connect) {
             conn->input.told_connect = true;
-            np_conn_call(conn, conn->options->on_connect, conn->options->arg);
+            np_conn_call(conn, conn->group->options.on_connect, conn->group->options.arg);
             continue;
         }
         if ((word & NP_CONN_ENDED) != 0) {
@@ -197,7 +197,8 @@ static void settle(struct netpoll_conn *conn)
 static void bound_input(struct netpoll_conn *conn)
 {
     size_t need = need_of(conn);
-    size_t bound = need > NP_INPUT_HIGH ? need : NP_INPUT_HIGH;
+    size_t high = conn->group->options.input_high_bytes;
+    size_t bound = need > high ? need : high;
     if (linkbuffer_unread(conn->input.lb) < bound)
         return;
     np_state_set(&conn->state, NP_CONN_PAUSE_INPUT);

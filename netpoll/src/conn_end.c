@@ -3,8 +3,9 @@
 #include "conn.h"
 
 #include "log.h"
-#include "server.h"
 #include "socket.h"
+
+#include <netpoll/error.h>
 
 #include <errno.h>
 #include <stddef.h>
@@ -40,10 +41,10 @@ void np_conn_fail(struct netpoll_conn *conn, int error, const char *what)
 
 void np_conn_cancel(struct netpoll_conn *conn)
 {
-    if (conn->end.told_cancel || conn->options->on_cancel == NULL)
+    if (conn->end.told_cancel || conn->group->options.on_cancel == NULL)
         return;
     conn->end.told_cancel = true;
-    np_conn_call(conn, conn->options->on_cancel, conn->options->arg);
+    np_conn_call(conn, conn->group->options.on_cancel, conn->group->options.arg);
 }
 
 /* Closing a TCP socket that has unread input resets it and may take the answer with it. */
@@ -83,8 +84,10 @@ static void start_drain(struct netpoll_conn *conn)
     /* Relaxed: CLOSING, which was seen, came after np_conn_set_reason(). */
     int reason = atomic_load_explicit(&conn->end.reason, memory_order_relaxed);
     conn->end.phase = NP_PHASE_DRAIN;
-    np_wheel_add(&poller->wheel, &conn->end.deadline,
-                 np_poller_now_ms(poller) + conn->options->close_timeout_ms);
+    int64_t timeout_ms = conn->group->options.close_timeout_ms;
+    if (timeout_ms != NETPOLL_TIMEOUT_NONE)
+        np_wheel_add(&poller->wheel, &conn->end.deadline,
+                     np_poller_now_ms(poller) + (uint64_t)timeout_ms);
     if (reason == NETPOLL_CLOSE_RESET || reason == NETPOLL_CLOSE_ERROR)
         np_conn_cancel(conn);
 }
@@ -149,13 +152,12 @@ void np_conn_deadline(struct np_timer *timer)
 
 void np_conn_finish(struct netpoll_conn *conn)
 {
-    const struct netpoll_server_options *options = conn->options;
-    np_conn_run_end_callbacks(conn, options->on_disconnect);
+    np_conn_run_end_callbacks(conn, conn->group->options.on_disconnect);
     struct linkbuffer *output = conn->output.lb;
     (void)!linkbuffer_skip(output, linkbuffer_len(output));
     linkbuffer_release(output);
     (void)!linkbuffer_skip(conn->input.lb, linkbuffer_len(conn->input.lb));
     linkbuffer_release(conn->input.lb);
-    np_server_conn_gone(conn->server);
+    np_group_conn_gone(conn->group);
     np_conn_unref(conn);
 }

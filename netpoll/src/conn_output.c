@@ -114,7 +114,8 @@ void np_conn_output_done(struct np_fd *fd, int64_t result)
     }
     sent(conn, (size_t)result);
     uint32_t word = np_state_read(&conn->state);
-    if ((word & NP_CONN_PAUSE_OUTPUT) != 0 && linkbuffer_unread(conn->output.lb) <= NP_OUTPUT_LOW)
+    if ((word & NP_CONN_PAUSE_OUTPUT) != 0 &&
+        linkbuffer_unread(conn->output.lb) <= conn->group->options.output_low_bytes)
         np_conn_sync(conn);
 }
 
@@ -146,14 +147,14 @@ int netpoll_conn_flush(struct netpoll_conn *conn)
     if (!netpoll_conn_is_active(conn))
         return -ENOTCONN;
     struct linkbuffer *lb = conn->output.lb;
-    if (linkbuffer_unread(lb) > NP_OUTPUT_HARD)
+    if (linkbuffer_unread(lb) > conn->group->options.output_hard_bytes)
         return -ENOBUFS;
     if (linkbuffer_flush(lb) == 0)
-        return linkbuffer_unread(lb) > NP_OUTPUT_HIGH;
+        return linkbuffer_unread(lb) > conn->group->options.output_high_bytes;
     int status = start_send(conn);
     if (status != 0)
         return status;
-    if (linkbuffer_unread(lb) <= NP_OUTPUT_HIGH)
+    if (linkbuffer_unread(lb) <= conn->group->options.output_high_bytes)
         return 0;
     if (np_state_poke(&conn->state, NP_CONN_PAUSE_OUTPUT))
         np_conn_poke(conn);

@@ -11,7 +11,7 @@ static int want(struct netpoll_conn *conn, size_t n)
     uint32_t word = np_state_read(&conn->state);
     if ((word & NP_CONN_CLOSING) != 0)
         return -ENOTCONN;
-    if (n > NETPOLL_MESSAGE_BYTES_MAX)
+    if (n > conn->group->options.max_message_bytes)
         return -EMSGSIZE;
     if (linkbuffer_len(conn->input.lb) >= n)
         return 0;

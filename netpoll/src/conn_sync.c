@@ -58,7 +58,8 @@ void np_conn_sync(struct netpoll_conn *conn)
     /* First: what it sends may end a pause. */
     if ((word & NP_SENDER_MASK) == NP_SENDER_POLLER)
         np_conn_output_send(conn);
-    if ((word & NP_CONN_PAUSE_OUTPUT) != 0 && linkbuffer_unread(conn->output.lb) <= NP_OUTPUT_LOW) {
+    if ((word & NP_CONN_PAUSE_OUTPUT) != 0 &&
+        linkbuffer_unread(conn->output.lb) <= conn->group->options.output_low_bytes) {
         np_state_clear(&conn->state, NP_CONN_PAUSE_OUTPUT);
         np_conn_dispatch(conn);
     }
@@ -67,4 +68,10 @@ void np_conn_sync(struct netpoll_conn *conn)
     close_if_done(conn);
     np_conn_input_sync(conn);
     np_conn_go_on_ending(conn);
+}
+
+void np_conn_begin_shutdown(struct netpoll_conn *conn)
+{
+    np_state_set(&conn->state, NP_CONN_SHUTDOWN);
+    np_conn_sync(conn);
 }

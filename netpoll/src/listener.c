@@ -39,7 +39,7 @@ struct handover {
 
 static void open_conn(struct netpoll_server *server, struct np_poller *poller, int fd, bool is_unix)
 {
-    int status = np_conn_open(server, poller, fd, is_unix);
+    int status = np_conn_open(np_server_group(server), poller, fd, is_unix);
     if (status == 0)
         return;
     if (status != -ECONNABORTED)
@@ -47,7 +47,7 @@ static void open_conn(struct netpoll_server *server, struct np_poller *poller, i
     close(fd);
     /* Relaxed: a figure; takes back what accepted() has counted. */
     atomic_fetch_sub_explicit(&poller->conn_count, 1, memory_order_relaxed);
-    np_server_conn_gone(server);
+    np_group_conn_gone(np_server_group(server));
 }
 
 static void take_over(struct np_work *work)
@@ -64,7 +64,7 @@ static void accepted(struct np_listener *listener, int fd)
     np_count(&here->counters.accepted, 1);
     /* Relaxed: a figure; counted here, so that a burst of accepts is spread. */
     atomic_fetch_add_explicit(&poller->conn_count, 1, memory_order_relaxed);
-    np_server_conn_added(listener->server);
+    np_group_conn_added(np_server_group(listener->server));
     struct handover *handover = NULL;
     if (poller != here)
         handover = mcache_alloc(sizeof *handover);
@@ -212,6 +212,8 @@ int np_listener_create(struct netpoll_server *server, struct np_poller *poller,
         .retry.fn = retry,
         .is_unix = un->sun_family == AF_UNIX,
     };
+    if (!listener->is_unix)
+        np_socket_set_options(fd, &np_server_group(server)->options);
     if (listener->is_unix && un->sun_path[0] != '\0')
         memcpy(listener->path, un->sun_path, sizeof un->sun_path);
     np_poller_post(poller, &listener->start_work);

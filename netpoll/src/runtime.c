@@ -187,7 +187,7 @@ int netpoll_runtime_destroy(struct netpoll_runtime *runtime)
     if ((poller != NULL && poller->runtime == runtime) || gopool_is_worker(runtime->pool))
         return -EDEADLK;
     /* Acquire: pairs with the release of the last server's end. */
-    if (atomic_load_explicit(&runtime->server_count, memory_order_acquire) != 0)
+    if (atomic_load_explicit(&runtime->group_count, memory_order_acquire) != 0)
         return -EBUSY;
     if (runtime->owns_pool) {
         int status = gopool_stop(runtime->pool);

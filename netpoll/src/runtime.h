@@ -23,7 +23,8 @@ struct netpoll_runtime {
     void *log_arg;
     const struct np_backend *backend;
     char reason[NP_REASON_BYTES];
-    _Atomic uint32_t server_count; /* counts only; what they did is ordered by their own end */
+    _Atomic uint32_t group_count;  /* servers and dialers; what they did is ordered by their own
+                                     end */
     _Atomic uint64_t next_conn_id; /* unique is enough */
 };
 

@@ -48,11 +48,23 @@ size_t np_socket_unread(int fd)
     return ioctl(fd, FIONREAD, &n) == 0 && n > 0 ? (size_t)n : 0;
 }
 
-void np_socket_set_nodelay(int fd)
+/* Does not fail on a TCP socket; if it does, the connection works without. */
+static void set_tcp(int fd, int name, int value)
+{
+    (void)setsockopt(fd, IPPROTO_TCP, name, &value, sizeof value);
+}
+
+void np_socket_set_options(int fd, const struct netpoll_conn_options *options)
 {
     int one = 1;
-    /* Cannot fail on a TCP socket; if it does, small answers are late, not lost. */
-    (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+    set_tcp(fd, TCP_NODELAY, !options->disable_nodelay);
+    if (options->keepalive_s > 0) {
+        (void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof one);
+        set_tcp(fd, TCP_KEEPIDLE, options->keepalive_s);
+        set_tcp(fd, TCP_KEEPINTVL, (options->keepalive_s + 1) / 2);
+    }
+    if (options->user_timeout_ms > 0)
+        set_tcp(fd, TCP_USER_TIMEOUT, (int)options->user_timeout_ms);
 }
 
 void np_socket_reset_on_close(int fd)

@@ -2,6 +2,8 @@
 #ifndef NP_SOCKET_H
 #define NP_SOCKET_H
 
+#include <netpoll/conn_options.h>
+
 #include <stddef.h>
 #include <sys/types.h>
 
@@ -16,7 +18,8 @@ ssize_t np_socket_receive(int fd, const struct iovec *iov);
 int np_socket_accept(int listener);
 /* Bytes received and not read; 0 when that cannot be told. */
 size_t np_socket_unread(int fd);
-void np_socket_set_nodelay(int fd);
+/* TCP options of a connection; those of a listening socket are inherited by what it accepts. */
+void np_socket_set_options(int fd, const struct netpoll_conn_options *options);
 /* From here on close(2) resets the connection. */
 void np_socket_reset_on_close(int fd);
 

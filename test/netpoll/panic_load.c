@@ -217,7 +217,7 @@ static void run(enum netpoll_handler mode, int64_t run_ms)
 {
     struct served served = {0};
     struct rig rig = {0};
-    struct netpoll_server_options options = {
+    struct netpoll_conn_options options = {
         .on_request = on_request, .on_disconnect = on_disconnect, .handler = mode, .arg = &served};
     size_t threads = thread_count();
     rig_start(&rig, &options);

@@ -287,14 +287,14 @@ static void run(enum netpoll_handler mode, const char *listen)
 {
     static struct race race;
     pthread_t threads[CLIENTS + MEDDLERS];
-    struct netpoll_server_options options = {.on_prepare = on_prepare,
-                                             .on_connect = on_connect,
-                                             .on_request = on_request,
-                                             .on_disconnect = on_disconnect,
-                                             .on_cancel = on_cancel,
-                                             .arg = &race,
-                                             .handler = mode,
-                                             .close_timeout_ms = 200};
+    struct netpoll_conn_options options = {.on_prepare = on_prepare,
+                                           .on_connect = on_connect,
+                                           .on_request = on_request,
+                                           .on_disconnect = on_disconnect,
+                                           .on_cancel = on_cancel,
+                                           .arg = &race,
+                                           .handler = mode,
+                                           .close_timeout_ms = 200};
     memset(&race, 0, sizeof race);
     race.rig.listen = listen;
     pthread_mutex_init(&race.shelf.mutex, NULL);

@@ -65,7 +65,7 @@ size_t live_bytes(void)
     return stats.live_bytes + stats.system_bytes;
 }
 
-void rig_start(struct rig *rig, const struct netpoll_server_options *options)
+void rig_start(struct rig *rig, const struct netpoll_conn_options *options)
 {
     struct netpoll_runtime_options runtime_options = {
         .backend = backend_under_test(),
@@ -81,7 +81,7 @@ void rig_start(struct rig *rig, const struct netpoll_server_options *options)
         CHECK(gopool_create(rig->own_pool, &rig->pool) == 0);
     runtime_options.pool = rig->pool;
     CHECK(netpoll_runtime_create(&runtime_options, &rig->runtime) == 0);
-    CHECK(netpoll_server_create(rig->runtime, options, &rig->server) == 0);
+    CHECK(netpoll_server_create(rig->runtime, options, rig->server_options, &rig->server) == 0);
     CHECK(netpoll_server_listen(rig->server, address) == 0);
     CHECK(netpoll_server_address(rig->server, 0, rig->address, sizeof rig->address) == 0);
 }

@@ -25,7 +25,8 @@ struct rig {
     const char *listen;                    /* NULL: a free port of 127.0.0.1 */
     uint32_t expected_logs;                /* lines of log that the test brings about */
     const struct gopool_options *own_pool; /* a pool of this kind; NULL: the runtime makes it */
-    netpoll_log_fn *log;                   /* with the rig as its arg; NULL: rig_log() */
+    const struct netpoll_server_options *server_options; /* NULL: defaults */
+    netpoll_log_fn *log; /* with the rig as its arg; NULL: rig_log() */
     bool beside_another; /* another rig lives: what the process holds is not looked at */
     /* Readable after it. */
     struct gopool *pool; /* when own_pool was set */
@@ -51,7 +52,7 @@ int backend_refusal(void);
 /* Room for the runtime's log of a test that makes its own; arg is a struct rig. */
 void rig_log(enum netpoll_log_level level, const char *message, void *arg);
 
-void rig_start(struct rig *rig, const struct netpoll_server_options *options);
+void rig_start(struct rig *rig, const struct netpoll_conn_options *options);
 /* Shuts down, which must not have to abort, and destroys. */
 void rig_finish(struct rig *rig);
 /* Waits until no connection is left, then as rig_finish(). */

@@ -50,11 +50,11 @@ TEST_BOTH_MODES(conn, on_prepare_turns_away)
 {
     struct birth birth = BIRTH_INIT;
     struct rig rig = {0};
-    struct netpoll_server_options options = {.on_prepare = judge,
-                                             .on_connect = grab_conn,
-                                             .on_request = note_request,
-                                             .handler = *mode,
-                                             .arg = &birth};
+    struct netpoll_conn_options options = {.on_prepare = judge,
+                                           .on_connect = grab_conn,
+                                           .on_request = note_request,
+                                           .handler = *mode,
+                                           .arg = &birth};
     birth.verdict = -EPERM;
     rig_start(&rig, &options);
     int fd = rig_dial(&rig);
@@ -77,7 +77,7 @@ TEST_BOTH_MODES(conn, a_handle_kept_by_on_prepare_of_a_refused_connection_is_dea
 {
     struct netpoll_conn *conn = NULL;
     struct rig rig = {0};
-    struct netpoll_server_options options = {
+    struct netpoll_conn_options options = {
         .on_prepare = keep_and_refuse, .on_request = echo_copy, .handler = *mode, .arg = &conn};
     rig_start(&rig, &options);
     int fd = rig_dial(&rig);
@@ -127,11 +127,11 @@ TEST_BOTH_MODES(conn, on_prepare_sets_data_and_can_do_nothing_else)
 {
     struct birth birth = BIRTH_INIT;
     struct rig rig = {0};
-    struct netpoll_server_options options = {.on_prepare = try_everything,
-                                             .on_connect = find_data,
-                                             .on_request = note_request,
-                                             .handler = *mode,
-                                             .arg = &birth};
+    struct netpoll_conn_options options = {.on_prepare = try_everything,
+                                           .on_connect = find_data,
+                                           .on_request = note_request,
+                                           .handler = *mode,
+                                           .arg = &birth};
     rig_start(&rig, &options);
     int fd = rig_dial(&rig);
     expect_echo(fd, 1, 100);
@@ -146,7 +146,7 @@ Test(conn, ids_do_not_repeat)
 {
     struct birth birth = BIRTH_INIT;
     struct rig rig = {0};
-    struct netpoll_server_options options = {
+    struct netpoll_conn_options options = {
         .on_connect = grab_conn, .on_request = note_request, .arg = &birth};
     uint64_t ids[100];
     rig_start(&rig, &options);
@@ -184,7 +184,7 @@ static void expect_peer_on(const char *listen, const char *expected)
 {
     struct birth birth = BIRTH_INIT;
     struct rig rig = {.listen = listen};
-    struct netpoll_server_options options = {
+    struct netpoll_conn_options options = {
         .on_connect = grab_conn, .on_request = note_request, .arg = &birth};
     rig_start(&rig, &options);
     int fd = rig_dial(&rig);
@@ -206,7 +206,7 @@ Test(conn, close_callbacks_need_a_function)
 {
     struct birth birth = BIRTH_INIT;
     struct rig rig = {0};
-    struct netpoll_server_options options = {
+    struct netpoll_conn_options options = {
         .on_connect = grab_conn, .on_request = note_request, .arg = &birth};
     rig_start(&rig, &options);
     int fd = rig_dial(&rig);
@@ -231,7 +231,7 @@ Test(conn, a_close_callback_may_add_one)
 {
     struct birth birth = BIRTH_INIT;
     struct rig rig = {0};
-    struct netpoll_server_options options = {
+    struct netpoll_conn_options options = {
         .on_connect = grab_conn, .on_request = note_request, .arg = &birth};
     rig_start(&rig, &options);
     int fd = rig_dial(&rig);
@@ -255,7 +255,7 @@ TEST_BOTH_MODES(conn, accepted_descriptors_are_close_on_exec)
 {
     struct birth birth = BIRTH_INIT;
     struct rig rig = {0};
-    struct netpoll_server_options options = {
+    struct netpoll_conn_options options = {
         .on_request = note_request, .handler = *mode, .arg = &birth};
     int fds[10];
     rig_start(&rig, &options);
@@ -276,7 +276,7 @@ static void run_bare_server(void *arg)
 {
     struct birth birth = BIRTH_INIT;
     struct rig rig = {.beside_another = true};
-    struct netpoll_server_options options = {.on_request = note_request, .arg = &birth};
+    struct netpoll_conn_options options = {.on_request = note_request, .arg = &birth};
     (void)arg;
     close_range(STDERR_FILENO + 1, ~0U, 0);
     rig_start(&rig, &options);

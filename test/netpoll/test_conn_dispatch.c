@@ -54,7 +54,7 @@ TEST_BOTH_MODES(conn_dispatch, too_little_waits_for_what_was_asked_for)
 {
     struct turns turns = TURNS_INIT;
     struct rig rig = {.pollers = 1};
-    struct netpoll_server_options options = {
+    struct netpoll_conn_options options = {
         .on_request = take_wanted, .handler = *mode, .arg = &turns};
     char request[100];
     char answer;
@@ -82,7 +82,7 @@ TEST_BOTH_MODES(conn_dispatch, the_peers_end_overrides_what_was_asked_for)
 {
     struct turns turns = TURNS_INIT;
     struct rig rig = {0};
-    struct netpoll_server_options options = {
+    struct netpoll_conn_options options = {
         .on_request = take_wanted, .handler = *mode, .arg = &turns};
     turns.wanted = 100;
     rig_start(&rig, &options);
@@ -116,7 +116,7 @@ TEST_BOTH_MODES(conn_dispatch, a_handler_that_consumes_nothing_sleeps_until_more
 {
     struct turns turns = TURNS_INIT;
     struct rig rig = {.pollers = 1};
-    struct netpoll_server_options options = {
+    struct netpoll_conn_options options = {
         .on_request = leave_less_than_20, .handler = *mode, .arg = &turns};
     char answer;
     rig_start(&rig, &options);
@@ -147,8 +147,7 @@ TEST_BOTH_MODES(conn_dispatch, a_handler_that_consumes_is_called_until_nothing_i
 {
     struct turns turns = TURNS_INIT;
     struct rig rig = {0};
-    struct netpoll_server_options options = {
-        .on_request = take_one, .handler = *mode, .arg = &turns};
+    struct netpoll_conn_options options = {.on_request = take_one, .handler = *mode, .arg = &turns};
     char request[1000] = {0};
     rig_start(&rig, &options);
     int fd = rig_dial(&rig);
@@ -230,12 +229,12 @@ TEST_BOTH_MODES(conn_dispatch, callbacks_come_once_and_in_order)
 {
     struct order order = {.ends = EVENT_INIT};
     struct rig rig = {0};
-    struct netpoll_server_options options = {.on_prepare = note_prepare,
-                                             .on_connect = note_connect,
-                                             .on_request = note_request,
-                                             .on_disconnect = note_disconnect,
-                                             .handler = *mode,
-                                             .arg = &order};
+    struct netpoll_conn_options options = {.on_prepare = note_prepare,
+                                           .on_connect = note_connect,
+                                           .on_request = note_request,
+                                           .on_disconnect = note_disconnect,
+                                           .handler = *mode,
+                                           .arg = &order};
     rig_start(&rig, &options);
     int fd = rig_dial(&rig);
     client_send(fd, "abc", 3);
@@ -303,7 +302,7 @@ TEST_BOTH_MODES(conn_dispatch, posts_run_once_each_in_their_order_and_never_besi
 {
     struct posts posts = {.grab = GRAB_INIT};
     struct rig rig = {0};
-    struct netpoll_server_options options = {
+    struct netpoll_conn_options options = {
         .on_connect = grab_conn, .on_request = mixed_request, .handler = *mode, .arg = &posts};
     pthread_t threads[POSTERS];
     char answers[MIXED_REQUEST];
@@ -343,7 +342,7 @@ TEST_BOTH_MODES(conn_dispatch, a_post_may_post)
 {
     struct turns turns = TURNS_INIT;
     struct rig rig = {0};
-    struct netpoll_server_options options = {
+    struct netpoll_conn_options options = {
         .on_connect = grab_conn, .on_request = take_one, .handler = *mode, .arg = &turns};
     rig_start(&rig, &options);
     int fd = rig_dial(&rig);
@@ -389,7 +388,7 @@ static void take_slowly(struct netpoll_conn *conn, void *arg)
 TEST_BOTH_MODES(conn_dispatch, a_flood_does_not_starve_the_others)
 {
     struct rig rig = {.pollers = 1};
-    struct netpoll_server_options options = {.on_request = take_slowly, .handler = *mode};
+    struct netpoll_conn_options options = {.on_request = take_slowly, .handler = *mode};
     struct flood floods[2] = {0};
     pthread_t threads[2];
     char answer;
@@ -440,7 +439,7 @@ TEST_BOTH_MODES(conn_dispatch, a_post_that_posts_itself_leaves_the_others_their_
 {
     struct self_poster poster = {.stopped = EVENT_INIT};
     struct rig rig = {.pollers = 1};
-    struct netpoll_server_options options = {
+    struct netpoll_conn_options options = {
         .on_request = post_or_echo, .handler = *mode, .arg = &poster};
     rig_start(&rig, &options);
     int busy = rig_dial(&rig);

@@ -64,18 +64,18 @@ static void answer_large(struct netpoll_conn *conn, struct fate *fate)
     CHECK(netpoll_conn_flush(conn) >= 0);
 }
 
-static struct netpoll_server_options options_for(struct fate *fate, enum netpoll_handler mode,
-                                                 netpoll_conn_fn *on_request)
+static struct netpoll_conn_options options_for(struct fate *fate, enum netpoll_handler mode,
+                                               netpoll_conn_fn *on_request)
 {
     fate->large = malloc(LARGE);
     CHECK(fate->large != NULL);
     pattern_fill(1, 0, fate->large, LARGE);
-    return (struct netpoll_server_options){.on_connect = grab_conn,
-                                           .on_request = on_request,
-                                           .on_disconnect = note_end,
-                                           .on_cancel = note_cancel,
-                                           .handler = mode,
-                                           .arg = fate};
+    return (struct netpoll_conn_options){.on_connect = grab_conn,
+                                         .on_request = on_request,
+                                         .on_disconnect = note_end,
+                                         .on_cancel = note_cancel,
+                                         .handler = mode,
+                                         .arg = fate};
 }
 
 /* The handle is let go, and the rig ends. */
@@ -111,7 +111,7 @@ TEST_BOTH_MODES(conn_end, a_half_close_is_answered_in_full)
 {
     struct fate fate = FATE_INIT;
     struct rig rig = {0};
-    struct netpoll_server_options options = options_for(&fate, *mode, answer_at_end);
+    struct netpoll_conn_options options = options_for(&fate, *mode, answer_at_end);
     char request[1000] = {0};
     options.on_connect = NULL;
     rig_start(&rig, &options);
@@ -142,7 +142,7 @@ TEST_BOTH_MODES(conn_end, close_sends_what_was_flushed)
 {
     struct fate fate = FATE_INIT;
     struct rig rig = {0};
-    struct netpoll_server_options options = options_for(&fate, *mode, answer_and_close);
+    struct netpoll_conn_options options = options_for(&fate, *mode, answer_and_close);
     rig_start(&rig, &options);
     int fd = rig_dial(&rig);
     client_send(fd, "x", 1);
@@ -170,7 +170,7 @@ TEST_BOTH_MODES(conn_end, close_with_unread_input_does_not_cost_the_answer)
 {
     struct fate fate = FATE_INIT;
     struct rig rig = {0};
-    struct netpoll_server_options options = options_for(&fate, *mode, answer_a_little_and_close);
+    struct netpoll_conn_options options = options_for(&fate, *mode, answer_a_little_and_close);
     char answer[65536];
     rig_start(&rig, &options);
     /* Most of the answer is still on this side when the connection is closed. */
@@ -199,7 +199,7 @@ TEST_BOTH_MODES(conn_end, abort_resets_and_drops_what_is_queued)
 {
     struct fate fate = FATE_INIT;
     struct rig rig = {0};
-    struct netpoll_server_options options = options_for(&fate, *mode, answer_and_abort);
+    struct netpoll_conn_options options = options_for(&fate, *mode, answer_and_abort);
     rig_start(&rig, &options);
     int fd = client_dial_narrow(rig.address, 4096);
     client_send(fd, "x", 1);
@@ -216,7 +216,7 @@ TEST_BOTH_MODES(conn_end, a_reset_by_the_peer_ends_it)
 {
     struct fate fate = FATE_INIT;
     struct rig rig = {0};
-    struct netpoll_server_options options = options_for(&fate, *mode, consume_all);
+    struct netpoll_conn_options options = options_for(&fate, *mode, consume_all);
     rig_start(&rig, &options);
     int fd = rig_dial(&rig);
     client_send(fd, fate.large, 100000);
@@ -238,7 +238,7 @@ TEST_BOTH_MODES(conn_end, a_reset_is_seen_while_output_holds_up_input)
 {
     struct fate fate = FATE_INIT;
     struct rig rig = {0};
-    struct netpoll_server_options options = options_for(&fate, *mode, answer_only);
+    struct netpoll_conn_options options = options_for(&fate, *mode, answer_only);
     rig_start(&rig, &options);
     int fd = client_dial_narrow(rig.address, 4096);
     client_send(fd, "x", 1);
@@ -261,7 +261,7 @@ TEST_BOTH_MODES(conn_end, the_peer_sees_the_end_at_once)
 {
     struct fate fate = FATE_INIT;
     struct rig rig = {0};
-    struct netpoll_server_options options = options_for(&fate, *mode, consume_all);
+    struct netpoll_conn_options options = options_for(&fate, *mode, consume_all);
     rig_start(&rig, &options);
     int fd = rig_dial(&rig);
     event_wait(&fate.grab.connects, 1);
@@ -278,7 +278,7 @@ TEST_BOTH_MODES(conn_end, close_may_be_called_in_on_connect)
 {
     struct fate fate = FATE_INIT;
     struct rig rig = {0};
-    struct netpoll_server_options options = options_for(&fate, *mode, consume_all);
+    struct netpoll_conn_options options = options_for(&fate, *mode, consume_all);
     options.on_connect = close_it;
     rig_start(&rig, &options);
     int fd = rig_dial(&rig);
@@ -295,7 +295,7 @@ TEST_BOTH_MODES(conn_end, a_retained_connection_answers_after_the_peers_end)
 {
     struct fate fate = FATE_INIT;
     struct rig rig = {0};
-    struct netpoll_server_options options = options_for(&fate, *mode, consume_all);
+    struct netpoll_conn_options options = options_for(&fate, *mode, consume_all);
     rig_start(&rig, &options);
     int fd = rig_dial(&rig);
     client_send(fd, "x", 1);
@@ -342,7 +342,7 @@ TEST_BOTH_MODES(conn_end, a_handle_is_safe_after_the_end)
 {
     struct fate fate = FATE_INIT;
     struct rig rig = {0};
-    struct netpoll_server_options options = options_for(&fate, *mode, consume_all);
+    struct netpoll_conn_options options = options_for(&fate, *mode, consume_all);
     rig_start(&rig, &options);
     int fd = rig_dial(&rig);
     event_wait(&fate.grab.connects, 1);
@@ -358,7 +358,7 @@ TEST_BOTH_MODES(conn_end, the_first_reason_stays)
 {
     struct fate fate = FATE_INIT;
     struct rig rig = {0};
-    struct netpoll_server_options options = options_for(&fate, *mode, consume_all);
+    struct netpoll_conn_options options = options_for(&fate, *mode, consume_all);
     rig_start(&rig, &options);
     int fd = rig_dial(&rig);
     client_end_sending(fd);
@@ -376,7 +376,7 @@ TEST_BOTH_MODES(conn_end, close_timeout_ms)
 {
     struct fate fate = FATE_INIT;
     struct rig rig = {0};
-    struct netpoll_server_options options = options_for(&fate, *mode, answer_and_close);
+    struct netpoll_conn_options options = options_for(&fate, *mode, answer_and_close);
     options.close_timeout_ms = 200;
     rig_start(&rig, &options);
     int fd = client_dial_narrow(rig.address, 4096);

@@ -46,11 +46,11 @@ static void note_end(struct netpoll_conn *conn, enum netpoll_close_reason reason
 static void start(struct rig *rig, struct intake *intake, enum netpoll_handler mode,
                   netpoll_conn_fn *on_request)
 {
-    struct netpoll_server_options options = {.on_connect = grab_conn,
-                                             .on_request = on_request,
-                                             .on_disconnect = note_end,
-                                             .handler = mode,
-                                             .arg = intake};
+    struct netpoll_conn_options options = {.on_connect = grab_conn,
+                                           .on_request = on_request,
+                                           .on_disconnect = note_end,
+                                           .handler = mode,
+                                           .arg = intake};
     rig_start(rig, &options);
 }
 
@@ -112,7 +112,7 @@ Test(conn_input, a_slow_handler_bounds_what_is_received)
 {
     struct intake intake = INTAKE_INIT;
     struct rig rig = {.pollers = 1};
-    struct netpoll_server_options options = {.on_request = wait_then_take, .arg = &intake};
+    struct netpoll_conn_options options = {.on_request = wait_then_take, .arg = &intake};
     struct pump pump = {.total = (size_t)64 << 20};
     pthread_t thread;
     rig_start(&rig, &options);
@@ -153,8 +153,8 @@ TEST_BOTH_MODES(conn_input, a_message_above_the_limit_ends_the_connection)
     cr_assert_eq(pthread_create(&thread, NULL, run_pump, &pump), 0);
     event_wait(&intake.ends, 1);
     cr_assert_eq(intake.reason, NETPOLL_CLOSE_ERROR);
-    cr_assert_geq(rig_stats(&rig).bytes_in, NETPOLL_MESSAGE_BYTES_MAX);
-    cr_assert_leq(rig_stats(&rig).bytes_in, NETPOLL_MESSAGE_BYTES_MAX + UNREAD_MAX);
+    cr_assert_geq(rig_stats(&rig).bytes_in, NETPOLL_MESSAGE_BYTES_DEFAULT);
+    cr_assert_leq(rig_stats(&rig).bytes_in, NETPOLL_MESSAGE_BYTES_DEFAULT + UNREAD_MAX);
     pthread_join(thread, NULL);
     client_close(pump.fd);
     finish(&rig, &intake);
@@ -312,7 +312,7 @@ TEST_BOTH_MODES(conn_input, unread_segments_hold_little_more_than_themselves)
 static void expect_ends(enum netpoll_handler mode, const char *listen)
 {
     struct rig rig = {.listen = listen};
-    struct netpoll_server_options options = {.on_request = echo_copy, .handler = mode};
+    struct netpoll_conn_options options = {.on_request = echo_copy, .handler = mode};
     char answer[8];
     rig_start(&rig, &options);
     for (unsigned i = 0; i < 300; i++) {
@@ -372,7 +372,7 @@ Test(conn_input, what_a_unix_peer_sent_before_it_closed_is_offered)
     static const char piece[4096];
     snprintf(listen, sizeof listen, "unix:@netpoll-test-%d", (int)getpid());
     struct rig rig = {.listen = listen};
-    struct netpoll_server_options options = {
+    struct netpoll_conn_options options = {
         .on_request = read_when_told, .on_disconnect = note_reason, .arg = &reader};
     rig_start(&rig, &options);
     int fd = rig_dial(&rig);
@@ -396,7 +396,7 @@ Test(conn_input, what_a_unix_peer_sent_before_it_closed_is_offered)
 Test(conn_input, bytes_behind_urgent_data_are_received)
 {
     struct rig rig = {0};
-    struct netpoll_server_options options = {.on_request = echo_copy};
+    struct netpoll_conn_options options = {.on_request = echo_copy};
     char echoed[4];
     rig_start(&rig, &options);
     for (unsigned i = 0; i < 20; i++) {

@@ -41,7 +41,7 @@ static void note_release(void *arg)
 static void start(struct rig *rig, struct answers *answers, enum netpoll_handler mode,
                   netpoll_conn_fn *on_request)
 {
-    struct netpoll_server_options options = {
+    struct netpoll_conn_options options = {
         .on_connect = grab_conn, .on_request = on_request, .handler = mode, .arg = answers};
     answers->large = malloc(HARD + HIGH);
     CHECK(answers->large != NULL);
@@ -342,10 +342,10 @@ Test(conn_output, nobody_gets_sigpipe)
 {
     struct answers answers = ANSWERS_INIT;
     struct rig rig = {0};
-    struct netpoll_server_options options = {.on_connect = grab_conn,
-                                             .on_request = hold_turn,
-                                             .on_cancel = note_cancel,
-                                             .arg = &answers};
+    struct netpoll_conn_options options = {.on_connect = grab_conn,
+                                           .on_request = hold_turn,
+                                           .on_cancel = note_cancel,
+                                           .arg = &answers};
     char bytes[8] = {0};
     cr_assert_neq(signal(SIGPIPE, count_pipe_signal), SIG_ERR);
     answers.large = bytes;

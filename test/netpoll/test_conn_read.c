@@ -35,7 +35,7 @@ static void read_by(enum netpoll_handler mode, void (*run)(struct netpoll_conn *
 {
     struct script script = {.wanted = strlen(text), .run = run, .done = EVENT_INIT};
     struct rig rig = {0};
-    struct netpoll_server_options options = {
+    struct netpoll_conn_options options = {
         .on_request = run_script, .handler = mode, .arg = &script};
     rig_start(&rig, &options);
     int fd = rig_dial(&rig);
@@ -90,8 +90,8 @@ static void read_too_much(struct netpoll_conn *conn)
     CHECK(netpoll_conn_skip(conn, 4) == -EAGAIN);
     CHECK(netpoll_conn_until(conn, '\n', &data, &n) == -EAGAIN);
     CHECK(netpoll_conn_slice(conn, 4, &slice) == -EAGAIN && slice == NULL);
-    CHECK(netpoll_conn_next(conn, NETPOLL_MESSAGE_BYTES_MAX, &data) == -EAGAIN);
-    CHECK(netpoll_conn_next(conn, NETPOLL_MESSAGE_BYTES_MAX + 1, &data) == -EMSGSIZE);
+    CHECK(netpoll_conn_next(conn, NETPOLL_MESSAGE_BYTES_DEFAULT, &data) == -EAGAIN);
+    CHECK(netpoll_conn_next(conn, NETPOLL_MESSAGE_BYTES_DEFAULT + 1, &data) == -EMSGSIZE);
     CHECK(netpoll_conn_peek(conn, SIZE_MAX, &data) == -EMSGSIZE);
     CHECK(netpoll_conn_skip(conn, SIZE_MAX) == -EMSGSIZE);
     CHECK(netpoll_conn_slice(conn, SIZE_MAX, &slice) == -EMSGSIZE && slice == NULL);
@@ -163,7 +163,7 @@ TEST_BOTH_MODES(conn_read, a_slice_outlives_its_connection)
 {
     struct script script = {.wanted = 6, .run = slice_three, .done = EVENT_INIT};
     struct rig rig = {.beside_another = true}; /* the slice holds memory beyond its end */
-    struct netpoll_server_options options = {
+    struct netpoll_conn_options options = {
         .on_request = run_script, .handler = *mode, .arg = &script};
     char copy[8] = {0};
     size_t before = live_bytes();
@@ -194,7 +194,7 @@ static void echo_lines(struct netpoll_conn *conn, void *arg)
 TEST_BOTH_MODES(conn_read, until_finds_lines_that_come_in_pieces)
 {
     struct rig rig = {0};
-    struct netpoll_server_options options = {.on_request = echo_lines, .handler = *mode};
+    struct netpoll_conn_options options = {.on_request = echo_lines, .handler = *mode};
     char line[1000];
     char answer[1000];
     uint64_t random = 5;

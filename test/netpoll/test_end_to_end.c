@@ -91,7 +91,7 @@ static void run_streams(const struct rig *rig, unsigned count, size_t total, siz
 static void echo_streams(enum netpoll_handler mode, netpoll_conn_fn *echo, const char *listen)
 {
     struct rig rig = {.listen = listen};
-    struct netpoll_server_options options = {.on_request = echo, .handler = mode};
+    struct netpoll_conn_options options = {.on_request = echo, .handler = mode};
     rig_start(&rig, &options);
     run_streams(&rig, 1, (size_t)32 << 20, PIECE_MAX);
     run_streams(&rig, 4, (size_t)3 << 20, (size_t)256 << 10);
@@ -123,7 +123,7 @@ TEST_BOTH_MODES(end_to_end, random_pieces_come_back_over_a_unix_socket)
 TEST_BOTH_MODES(end_to_end, two_hundred_connections_at_once)
 {
     struct rig rig = {0};
-    struct netpoll_server_options options = {.on_request = echo_copy, .handler = *mode};
+    struct netpoll_conn_options options = {.on_request = echo_copy, .handler = *mode};
     int fds[200];
     char data[4096];
     rig_start(&rig, &options);
@@ -169,7 +169,7 @@ static void run_threads(unsigned count, void *(*fn)(void *arg), void *arg)
 TEST_BOTH_MODES(end_to_end, a_thousand_short_connections)
 {
     struct rig rig = {0};
-    struct netpoll_server_options options = {.on_request = echo_copy, .handler = *mode};
+    struct netpoll_conn_options options = {.on_request = echo_copy, .handler = *mode};
     rig_start(&rig, &options);
     run_threads(4, run_short_connections, &rig);
     cr_assert_eq(rig_stats(&rig).accepted, 1000);
@@ -227,7 +227,7 @@ static void *run_marked_connections(void *arg)
 TEST_BOTH_MODES(end_to_end, a_descriptor_that_is_used_again_brings_no_foreign_byte)
 {
     struct rig rig = {0};
-    struct netpoll_server_options options = {.on_request = echo_marks, .handler = *mode};
+    struct netpoll_conn_options options = {.on_request = echo_marks, .handler = *mode};
     rig_start(&rig, &options);
     run_threads(4, run_marked_connections, &rig);
     rig_finish_when_idle(&rig);
@@ -268,7 +268,7 @@ static void *run_storm(void *arg)
 TEST_BOTH_MODES(end_to_end, signals_interrupt_nothing)
 {
     struct rig rig = {0};
-    struct netpoll_server_options options = {.on_request = echo_blocks, .handler = *mode};
+    struct netpoll_conn_options options = {.on_request = echo_blocks, .handler = *mode};
     struct sigaction action = {.sa_handler = take_signal};
     struct storm storm = {0};
     pthread_t thread;
@@ -290,9 +290,9 @@ Test(end_to_end, two_runtimes_side_by_side)
 {
     struct rig first = {0};
     struct rig second = {.pollers = 1, .beside_another = true};
-    struct netpoll_server_options options = {.on_request = echo_copy};
-    struct netpoll_server_options inline_options = {.on_request = echo_blocks,
-                                                    .handler = NETPOLL_HANDLER_INLINE};
+    struct netpoll_conn_options options = {.on_request = echo_copy};
+    struct netpoll_conn_options inline_options = {.on_request = echo_blocks,
+                                                  .handler = NETPOLL_HANDLER_INLINE};
     rig_start(&first, &options);
     rig_start(&second, &inline_options);
     run_streams(&first, 1, (size_t)1 << 20, 65536);

@@ -65,7 +65,7 @@ static const struct gopool_options narrow = {.name = "narrow", .cap = 1, .queue_
 
 static void start_rig(struct rig *rig, netpoll_conn_fn *on_connect, struct served *served)
 {
-    const struct netpoll_server_options options = {
+    const struct netpoll_conn_options options = {
         .on_connect = on_connect, .on_request = answer_slowly, .arg = served};
     if (rig->own_pool == NULL)
         rig->own_pool = &narrow;

@@ -40,7 +40,7 @@ static void name_file(char *path, size_t size)
 static void expect_served(const char *listen)
 {
     struct rig rig = {.listen = listen};
-    struct netpoll_server_options options = {.on_request = echo_copy};
+    struct netpoll_conn_options options = {.on_request = echo_copy};
     rig_start(&rig, &options);
     int fd = rig_dial(&rig);
     expect_echo(fd, 1, 1000);
@@ -61,7 +61,7 @@ Test(listener, serves_every_kind_of_address)
 Test(listener, an_empty_host_is_every_address_of_both_families)
 {
     struct rig rig = {.listen = ":0"};
-    struct netpoll_server_options options = {.on_request = echo_copy};
+    struct netpoll_conn_options options = {.on_request = echo_copy};
     char address[NETPOLL_ADDRESS_BYTES];
     rig_start(&rig, &options);
     cr_assert_eq(strncmp(rig.address, "[::]:", 5), 0, "%s", rig.address);
@@ -120,7 +120,7 @@ Test(listener, what_is_in_use_or_not_ours_is_refused, .init = make_directory,
 {
     char path[64];
     struct rig rig = {0};
-    struct netpoll_server_options options = {.on_request = echo_copy};
+    struct netpoll_conn_options options = {.on_request = echo_copy};
     name_file(path, sizeof path);
     rig_start(&rig, &options);
     expect_refused(&rig, rig.address, -EADDRINUSE);
@@ -162,7 +162,7 @@ Test(listener, what_is_no_address_is_refused)
     };
     char too_long[200];
     struct rig rig = {0};
-    struct netpoll_server_options options = {.on_request = echo_copy};
+    struct netpoll_conn_options options = {.on_request = echo_copy};
     rig_start(&rig, &options);
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
         expect_refused(&rig, bad[i], -EINVAL);
@@ -174,7 +174,7 @@ Test(listener, what_is_no_address_is_refused)
 Test(listener, a_server_may_listen_on_several_addresses)
 {
     struct rig rig = {0};
-    struct netpoll_server_options options = {.on_request = echo_copy};
+    struct netpoll_conn_options options = {.on_request = echo_copy};
     char address[NETPOLL_ADDRESS_BYTES];
     rig_start(&rig, &options);
     cr_assert_eq(netpoll_server_listen(rig.server, "[::1]:0"), 0);
@@ -205,7 +205,7 @@ static unsigned take_descriptors(int *fds, unsigned max)
 TEST_BOTH_MODES(listener, accepting_goes_on_after_the_descriptor_limit)
 {
     struct rig rig = {.beside_another = true}; /* the log is looked at here */
-    struct netpoll_server_options options = {.on_request = echo_copy, .handler = *mode};
+    struct netpoll_conn_options options = {.on_request = echo_copy, .handler = *mode};
     struct rlimit limit;
     static int fds[256];
     /* First: a ring keeps the limit that it was armed under. */
@@ -240,7 +240,7 @@ static void listen_from_inside(struct netpoll_conn *conn, void *arg)
 Test(listener, listening_on_a_poller_is_refused)
 {
     struct rig rig = {.pollers = 1};
-    struct netpoll_server_options options = {
+    struct netpoll_conn_options options = {
         .on_request = listen_from_inside, .handler = NETPOLL_HANDLER_INLINE, .arg = &rig};
     rig_start(&rig, &options);
     int fd = rig_dial(&rig);

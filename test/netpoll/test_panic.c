@@ -139,16 +139,15 @@ static enum netpoll_close_reason expected_reason(enum place place)
                                                                 : NETPOLL_CLOSE_PANIC;
 }
 
-static struct netpoll_server_options options_for(struct accident *accident,
-                                                 enum netpoll_handler mode)
+static struct netpoll_conn_options options_for(struct accident *accident, enum netpoll_handler mode)
 {
-    return (struct netpoll_server_options){.on_prepare = on_prepare,
-                                           .on_connect = on_connect,
-                                           .on_request = on_request,
-                                           .on_disconnect = on_disconnect,
-                                           .on_cancel = on_cancel,
-                                           .handler = mode,
-                                           .arg = accident};
+    return (struct netpoll_conn_options){.on_prepare = on_prepare,
+                                         .on_connect = on_connect,
+                                         .on_request = on_request,
+                                         .on_disconnect = on_disconnect,
+                                         .on_cancel = on_cancel,
+                                         .handler = mode,
+                                         .arg = accident};
 }
 
 #define ACCIDENT_INIT(where, what)                                                    \
@@ -161,7 +160,7 @@ static void expect_contained(enum netpoll_handler mode, enum place place)
 {
     struct accident accident = ACCIDENT_INIT(place, PANIC);
     struct rig rig = {.pollers = 1, .expected_logs = 1};
-    struct netpoll_server_options options = options_for(&accident, mode);
+    struct netpoll_conn_options options = options_for(&accident, mode);
     rig_start(&rig, &options);
     int other = rig_dial(&rig);
     expect_echo(other, 1, 100);
@@ -227,7 +226,7 @@ static void write_and_panic(struct netpoll_conn *conn, void *arg)
 TEST_BOTH_MODES(panic, sends_nothing_that_was_not_flushed)
 {
     struct rig rig = {.expected_logs = 1};
-    struct netpoll_server_options options = {.on_request = write_and_panic, .handler = *mode};
+    struct netpoll_conn_options options = {.on_request = write_and_panic, .handler = *mode};
     rig_start(&rig, &options);
     int fd = rig_dial(&rig);
     client_send(fd, "x", 1);
@@ -277,7 +276,7 @@ static void meet_panic(const struct rig *rig)
 TEST_BOTH_MODES(panic, gives_back_what_the_handler_held)
 {
     struct rig rig = {.pollers = 1, .expected_logs = 1 + HOLDERS};
-    struct netpoll_server_options options = {.on_request = hold_much_and_panic, .handler = *mode};
+    struct netpoll_conn_options options = {.on_request = hold_much_and_panic, .handler = *mode};
     rig_start(&rig, &options);
     meet_panic(&rig);
     size_t before = live_bytes();
@@ -292,7 +291,7 @@ static void expect_exit(enum netpoll_handler mode, enum place place)
 {
     struct accident accident = ACCIDENT_INIT(place, EXIT);
     struct rig rig = {.pollers = 1};
-    struct netpoll_server_options options = options_for(&accident, mode);
+    struct netpoll_conn_options options = options_for(&accident, mode);
     rig_start(&rig, &options);
     atomic_store(&accident.armed, true);
     int fd = rig_dial(&rig);
@@ -334,7 +333,7 @@ static void panic_twice(void *arg)
     const struct log_case *log_case = arg;
     struct accident accident = ACCIDENT_INIT(log_case->place, PANIC);
     struct rig rig = {.pollers = 1, .expected_logs = 1, .log = log_and_panic};
-    struct netpoll_server_options options = options_for(&accident, log_case->mode);
+    struct netpoll_conn_options options = options_for(&accident, log_case->mode);
     rig_start(&rig, &options);
     int other = rig_dial(&rig);
     expect_echo(other, 1, 100);

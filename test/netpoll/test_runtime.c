@@ -160,12 +160,11 @@ static void note_pool_thread(struct netpoll_conn *conn, void *arg)
 }
 
 /* A server on a runtime that the test has made, and one echo through it. */
-static void serve_once(struct netpoll_runtime *runtime,
-                       const struct netpoll_server_options *options)
+static void serve_once(struct netpoll_runtime *runtime, const struct netpoll_conn_options *options)
 {
     struct netpoll_server *server;
     char address[NETPOLL_ADDRESS_BYTES];
-    CHECK(netpoll_server_create(runtime, options, &server) == 0);
+    CHECK(netpoll_server_create(runtime, options, NULL, &server) == 0);
     CHECK(netpoll_server_listen(server, "127.0.0.1:0") == 0);
     CHECK(netpoll_server_address(server, 0, address, sizeof address) == 0);
     int fd = client_dial(address);
@@ -186,7 +185,7 @@ Test(runtime, pool)
         (struct netpoll_runtime_options){.backend = backend_under_test(), .pool = pool});
     cr_assert_eq(netpoll_runtime_pool(runtime), pool);
     serve_once(runtime,
-               &(struct netpoll_server_options){.on_request = note_pool_thread, .arg = &on_mine});
+               &(struct netpoll_conn_options){.on_request = note_pool_thread, .arg = &on_mine});
     cr_assert(atomic_load(&on_mine));
     destroy(runtime);
     gopool_stats_read(pool, &stats);
@@ -206,10 +205,10 @@ static void panic_now(struct netpoll_conn *conn, void *arg)
 /* A connection whose handler panics: one line of log. */
 static void cause_log(struct netpoll_runtime *runtime)
 {
-    struct netpoll_server_options options = {.on_request = panic_now, .arg = (void *)"a word"};
+    struct netpoll_conn_options options = {.on_request = panic_now, .arg = (void *)"a word"};
     struct netpoll_server *server;
     char address[NETPOLL_ADDRESS_BYTES];
-    CHECK(netpoll_server_create(runtime, &options, &server) == 0);
+    CHECK(netpoll_server_create(runtime, &options, NULL, &server) == 0);
     CHECK(netpoll_server_listen(server, "127.0.0.1:0") == 0);
     CHECK(netpoll_server_address(server, 0, address, sizeof address) == 0);
     int fd = client_dial(address);
@@ -256,7 +255,7 @@ Test(runtime, without_a_log_lines_go_to_stderr)
 TEST_BOTH_MODES(runtime, figures_are_exact)
 {
     struct rig rig = {0};
-    struct netpoll_server_options options = {.on_request = echo_copy, .handler = *mode};
+    struct netpoll_conn_options options = {.on_request = echo_copy, .handler = *mode};
     int fds[5];
     rig_start(&rig, &options);
     for (unsigned i = 0; i < 5; i++) {
@@ -293,8 +292,8 @@ static void answer_thread_name(struct netpoll_conn *conn, void *arg)
 Test(runtime, connections_are_spread_over_the_pollers)
 {
     struct rig rig = {.pollers = 4};
-    struct netpoll_server_options options = {.on_request = answer_thread_name,
-                                             .handler = NETPOLL_HANDLER_INLINE};
+    struct netpoll_conn_options options = {.on_request = answer_thread_name,
+                                           .handler = NETPOLL_HANDLER_INLINE};
     unsigned served[4] = {0};
     int fds[16];
     rig_start(&rig, &options);
@@ -324,7 +323,7 @@ static size_t retained_bytes(void)
 Test(runtime, pollers_give_free_memory_back_and_then_rest)
 {
     struct rig rig = {0};
-    struct netpoll_server_options options = {.on_request = echo_copy};
+    struct netpoll_conn_options options = {.on_request = echo_copy};
     void *blocks[16];
     mcache_configure(&(struct mcache_options){.decay_ms = 20});
     rig_start(&rig, &options);
@@ -363,11 +362,11 @@ static bool can_make_one(void)
 static void use_what_the_parent_made(void *arg)
 {
     const struct rig *rig = arg;
-    struct netpoll_server_options options = {.on_request = echo_copy};
+    struct netpoll_conn_options options = {.on_request = echo_copy};
     struct netpoll_server *server;
     char address[NETPOLL_ADDRESS_BYTES];
     alarm(30);
-    if (netpoll_server_create(rig->runtime, &options, &server) != -EPERM || server != NULL)
+    if (netpoll_server_create(rig->runtime, &options, NULL, &server) != -EPERM || server != NULL)
         _exit(1);
     if (netpoll_server_listen(rig->server, "127.0.0.1:0") != -EPERM)
         _exit(2);
@@ -387,7 +386,7 @@ static void use_what_the_parent_made(void *arg)
 
 Test(runtime, a_child_of_fork_cannot_use_it_but_make_its_own)
 {
-    struct netpoll_server_options options = {.on_request = echo_copy};
+    struct netpoll_conn_options options = {.on_request = echo_copy};
     struct rig rig = {0};
     char output[256];
     rig_start(&rig, &options);

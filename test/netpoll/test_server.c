@@ -44,13 +44,13 @@ static void ignore(struct netpoll_conn *conn, void *arg)
     (void)arg;
 }
 
-static void expect_create(const struct netpoll_server_options *options, int expected)
+static void expect_create(const struct netpoll_conn_options *options, int expected)
 {
     struct rig rig = {0};
-    struct netpoll_server_options plain = {.on_request = ignore};
+    struct netpoll_conn_options plain = {.on_request = ignore};
     struct netpoll_server *server = (struct netpoll_server *)&rig;
     rig_start(&rig, &plain);
-    cr_assert_eq(netpoll_server_create(rig.runtime, options, &server), expected);
+    cr_assert_eq(netpoll_server_create(rig.runtime, options, NULL, &server), expected);
     if (expected != 0)
         cr_assert_null(server);
     cr_assert_eq(netpoll_server_destroy(server), 0);
@@ -59,27 +59,66 @@ static void expect_create(const struct netpoll_server_options *options, int expe
 
 Test(server, on_request_is_required)
 {
-    expect_create(&(struct netpoll_server_options){0}, -EINVAL);
+    expect_create(&(struct netpoll_conn_options){0}, -EINVAL);
 }
 
 Test(server, reserved_fields_must_be_zero)
 {
-    for (unsigned i = 0; i < 4; i++) {
-        struct netpoll_server_options options = {.on_request = ignore};
+    for (unsigned i = 0; i < 8; i++) {
+        struct netpoll_conn_options options = {.on_request = ignore};
         options.reserved[i] = 1;
         expect_create(&options, -EINVAL);
     }
 }
 
+static void expect_create_with(const struct netpoll_server_options *options, int expected)
+{
+    struct rig rig = {0};
+    struct netpoll_conn_options plain = {.on_request = ignore};
+    struct netpoll_server *server = (struct netpoll_server *)&rig;
+    rig_start(&rig, &plain);
+    cr_assert_eq(netpoll_server_create(rig.runtime, &plain, options, &server), expected);
+    cr_assert_null(server);
+    rig_finish(&rig);
+}
+
 Test(server, backlog_must_not_be_negative)
 {
-    expect_create(&(struct netpoll_server_options){.on_request = ignore, .backlog = -1}, -EINVAL);
+    expect_create_with(&(struct netpoll_server_options){.backlog = -1}, -EINVAL);
+}
+
+Test(server, reserved_fields_of_the_server_must_be_zero)
+{
+    expect_create_with(&(struct netpoll_server_options){.reserved = {0, 1}}, -EINVAL);
+}
+
+Test(server, timeouts_and_marks_out_of_range_are_refused)
+{
+    static const struct netpoll_conn_options bad[] = {
+        {.on_request = ignore, .read_timeout_ms = -2},
+        {.on_request = ignore, .write_timeout_ms = (int64_t)INT32_MAX + 1},
+        {.on_request = ignore, .idle_timeout_ms = INT64_MIN},
+        {.on_request = ignore, .request_timeout_ms = INT64_MAX},
+        {.on_request = ignore, .close_timeout_ms = -2},
+        {.on_request = ignore, .input_high_bytes = 100, .input_low_bytes = 101},
+        {.on_request = ignore, .output_high_bytes = 100, .output_low_bytes = 101},
+        {.on_request = ignore, .output_high_bytes = 100, .output_hard_bytes = 99},
+        {.on_request = ignore, .max_message_bytes = NETPOLL_MESSAGE_BYTES_MAX + 1},
+        {.on_request = ignore, .keepalive_s = -2},
+        {.on_request = ignore, .user_timeout_ms = -1},
+    };
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
+        expect_create(&bad[i], -EINVAL);
+    expect_create(&(struct netpoll_conn_options){.on_request = ignore,
+                                                 .read_timeout_ms = NETPOLL_TIMEOUT_NONE,
+                                                 .write_timeout_ms = NETPOLL_TIMEOUT_MS_MAX},
+                  0);
 }
 
 Test(server, an_unknown_handler_mode_is_refused)
 {
-    struct netpoll_server_options options = {.on_request = ignore,
-                                             .handler = (enum netpoll_handler)2};
+    struct netpoll_conn_options options = {.on_request = ignore,
+                                           .handler = (enum netpoll_handler)2};
     expect_create(&options, -EINVAL);
 }
 
@@ -100,7 +139,7 @@ TEST_BOTH_MODES(server, handler)
 {
     struct seen seen = SEEN_INIT;
     struct rig rig = {0};
-    struct netpoll_server_options options = {
+    struct netpoll_conn_options options = {
         .on_request = note_thread, .handler = *mode, .arg = &seen};
     rig_start(&rig, &options);
     int fd = rig_dial(&rig);
@@ -131,10 +170,10 @@ Test(server, on_cancel)
 {
     struct seen seen = SEEN_INIT;
     struct rig rig = {0};
-    struct netpoll_server_options options = {.on_request = work_until_canceled,
-                                             .on_cancel = note_cancel,
-                                             .on_disconnect = note_end,
-                                             .arg = &seen};
+    struct netpoll_conn_options options = {.on_request = work_until_canceled,
+                                           .on_cancel = note_cancel,
+                                           .on_disconnect = note_end,
+                                           .arg = &seen};
     rig_start(&rig, &options);
     int fd = rig_dial(&rig);
     client_send(fd, "x", 1);
@@ -146,16 +185,16 @@ Test(server, on_cancel)
     rig_finish_when_idle(&rig);
 }
 
-static int nodelay_of_server_side(bool disabled)
+static int option_of_server_side(struct netpoll_conn_options options, int level, int name)
 {
     struct rig rig = {0};
-    struct netpoll_server_options options = {.on_request = echo_copy, .disable_nodelay = disabled};
     int value = -1;
     socklen_t n = sizeof value;
+    options.on_request = echo_copy;
     rig_start(&rig, &options);
     int fd = rig_dial(&rig);
     expect_echo(fd, 1, 10);
-    CHECK(getsockopt(peer_descriptor(fd), IPPROTO_TCP, TCP_NODELAY, &value, &n) == 0);
+    CHECK(getsockopt(peer_descriptor(fd), level, name, &value, &n) == 0);
     client_close(fd);
     rig_finish_when_idle(&rig);
     return value;
@@ -163,8 +202,24 @@ static int nodelay_of_server_side(bool disabled)
 
 Test(server, disable_nodelay)
 {
-    cr_assert_eq(nodelay_of_server_side(false), 1);
-    cr_assert_eq(nodelay_of_server_side(true), 0);
+    struct netpoll_conn_options options = {.disable_nodelay = false};
+    cr_assert_eq(option_of_server_side(options, IPPROTO_TCP, TCP_NODELAY), 1);
+    options.disable_nodelay = true;
+    cr_assert_eq(option_of_server_side(options, IPPROTO_TCP, TCP_NODELAY), 0);
+}
+
+Test(server, keepalive_and_user_timeout)
+{
+    struct netpoll_conn_options options = {.keepalive_s = 0};
+    cr_assert_eq(option_of_server_side(options, SOL_SOCKET, SO_KEEPALIVE), 1);
+    cr_assert_eq(option_of_server_side(options, IPPROTO_TCP, TCP_KEEPIDLE), 60);
+    options.keepalive_s = 7;
+    cr_assert_eq(option_of_server_side(options, IPPROTO_TCP, TCP_KEEPIDLE), 7);
+    cr_assert_eq(option_of_server_side(options, IPPROTO_TCP, TCP_KEEPINTVL), 4);
+    options.keepalive_s = -1;
+    cr_assert_eq(option_of_server_side(options, SOL_SOCKET, SO_KEEPALIVE), 0);
+    options.user_timeout_ms = 1234;
+    cr_assert_eq(option_of_server_side(options, IPPROTO_TCP, TCP_USER_TIMEOUT), 1234);
 }
 
 /* The kernel tells the length of a listener's queue where it tells other sockets' losses. */
@@ -181,8 +236,9 @@ static void find_backlog(int fd, void *arg)
 
 static int backlog_of_listener(int backlog)
 {
-    struct rig rig = {0};
-    struct netpoll_server_options options = {.on_request = ignore, .backlog = backlog};
+    struct netpoll_server_options server_options = {.backlog = backlog};
+    struct rig rig = {.server_options = &server_options};
+    struct netpoll_conn_options options = {.on_request = ignore};
     int found = -1;
     rig_start(&rig, &options);
     for_each_descriptor(find_backlog, &found);
@@ -220,7 +276,7 @@ TEST_BOTH_MODES(server, shutdown_closes_idle_connections_and_listeners_at_once)
 {
     struct seen seen = SEEN_INIT;
     struct rig rig = {0};
-    struct netpoll_server_options options = {
+    struct netpoll_conn_options options = {
         .on_request = echo_copy, .on_disconnect = note_end, .handler = *mode, .arg = &seen};
     int fds[20];
     rig_start(&rig, &options);
@@ -245,7 +301,7 @@ Test(server, shutdown_lets_a_busy_connection_answer)
 {
     struct seen seen = SEEN_INIT;
     struct rig rig = {0};
-    struct netpoll_server_options options = {.on_request = answer_behind_gate, .arg = &seen};
+    struct netpoll_conn_options options = {.on_request = answer_behind_gate, .arg = &seen};
     pthread_t thread;
     char answer[4];
     seen.rig = &rig;
@@ -269,7 +325,7 @@ Test(server, shutdown_lets_a_busy_connection_answer)
 TEST_BOTH_MODES(server, shutdown_serves_what_had_come)
 {
     struct rig rig = {0};
-    struct netpoll_server_options options = {.on_request = echo_copy, .handler = *mode};
+    struct netpoll_conn_options options = {.on_request = echo_copy, .handler = *mode};
     int fds[50];
     char answer[4];
     rig_start(&rig, &options);
@@ -298,7 +354,7 @@ Test(server, shutdown_aborts_at_the_deadline_and_tells_how_many)
 {
     struct seen seen = SEEN_INIT;
     struct rig rig = {0};
-    struct netpoll_server_options options = {
+    struct netpoll_conn_options options = {
         .on_request = answer_behind_gate, .on_disconnect = note_end, .arg = &seen};
     pthread_t thread;
     rig_start(&rig, &options);
@@ -324,7 +380,7 @@ Test(server, shutdown_aborts_a_connection_that_is_retained)
 {
     struct seen seen = SEEN_INIT;
     struct rig rig = {0};
-    struct netpoll_server_options options = {
+    struct netpoll_conn_options options = {
         .on_connect = grab_conn, .on_request = echo_copy, .arg = &seen};
     rig_start(&rig, &options);
     int fd = rig_dial(&rig);
@@ -350,7 +406,7 @@ TEST_BOTH_MODES(server, shutdown_from_a_handler_is_refused)
 {
     struct seen seen = SEEN_INIT;
     struct rig rig = {0};
-    struct netpoll_server_options options = {
+    struct netpoll_conn_options options = {
         .on_request = shut_down_from_inside, .handler = *mode, .arg = &seen};
     seen.rig = &rig;
     rig_start(&rig, &options);
@@ -364,12 +420,12 @@ TEST_BOTH_MODES(server, destroy_aborts_what_is_left)
 {
     struct seen seen = SEEN_INIT;
     struct rig rig = {0};
-    struct netpoll_server_options options = {
+    struct netpoll_conn_options options = {
         .on_request = ignore, .on_disconnect = note_end, .handler = *mode, .arg = &seen};
     struct netpoll_server *other;
     char address[NETPOLL_ADDRESS_BYTES];
     rig_start(&rig, &options);
-    cr_assert_eq(netpoll_server_create(rig.runtime, &options, &other), 0);
+    cr_assert_eq(netpoll_server_create(rig.runtime, &options, NULL, &other), 0);
     cr_assert_eq(netpoll_server_listen(other, "127.0.0.1:0"), 0);
     cr_assert_eq(netpoll_server_address(other, 0, address, sizeof address), 0);
     int fd = client_dial(address);
@@ -391,7 +447,7 @@ static void *shut_down(void *arg)
 
 Test(server, shutdowns_at_the_same_time_wait_for_each_other)
 {
-    struct netpoll_server_options options = {.on_request = echo_copy};
+    struct netpoll_conn_options options = {.on_request = echo_copy};
     for (unsigned round = 0; round < 50; round++) {
         struct rig rig = {0};
         pthread_t threads[4];

@@ -18,7 +18,7 @@ struct refusal {
 /* One echo on a runtime that chooses for itself; its log goes to stderr. */
 static void serve_with_auto(void)
 {
-    struct netpoll_server_options options = {.on_request = echo_copy};
+    struct netpoll_conn_options options = {.on_request = echo_copy};
     struct netpoll_backend_info info;
     struct netpoll_runtime *runtime;
     struct netpoll_server *server;
@@ -27,7 +27,7 @@ static void serve_with_auto(void)
     netpoll_runtime_backend(runtime, &info);
     CHECK(strcmp(info.name, "epoll") == 0);
     CHECK(info.reason != NULL && info.reason[0] != '\0');
-    CHECK(netpoll_server_create(runtime, &options, &server) == 0);
+    CHECK(netpoll_server_create(runtime, &options, NULL, &server) == 0);
     CHECK(netpoll_server_listen(server, "127.0.0.1:0") == 0);
     CHECK(netpoll_server_address(server, 0, address, sizeof address) == 0);
     int fd = client_dial(address);

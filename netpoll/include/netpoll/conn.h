@@ -25,6 +25,7 @@
 #ifndef NETPOLL_CONN_H
 #define NETPOLL_CONN_H
 
+#include <netpoll/conn_options.h>
 #include <netpoll/export.h>
 
 #include <stdbool.h>
@@ -39,23 +40,6 @@ extern "C" {
 struct linkbuffer;
 struct netpoll_conn;
 
-/** A callback of a connection. Thread: handler. */
-typedef void netpoll_conn_fn(struct netpoll_conn *conn, void *arg);
-
-/** Why a connection has ended. The first reason wins. */
-enum netpoll_close_reason {
-    NETPOLL_CLOSE_NONE = 0,     /**< it has not */
-    NETPOLL_CLOSE_EOF = 1,      /**< the peer closed its side and was served */
-    NETPOLL_CLOSE_RESET = 2,    /**< the peer reset the connection or does not receive any more */
-    NETPOLL_CLOSE_USER = 3,     /**< netpoll_conn_close() or netpoll_conn_abort() */
-    NETPOLL_CLOSE_PANIC = 4,    /**< a callback panicked */
-    NETPOLL_CLOSE_ERROR = 5,    /**< the system failed; the log has the errno */
-    NETPOLL_CLOSE_SHUTDOWN = 6, /**< the server shut down */
-};
-
-/** Most bytes that need can be raised to: a message of 16 MiB and its head. */
-#define NETPOLL_MESSAGE_BYTES_MAX (((size_t)16 << 20) + ((size_t)64 << 10))
-
 /* Reading. Thread: handler. */
 
 /** Unread bytes. */
@@ -66,8 +50,8 @@ NETPOLL_API NETPOLL_MUST_CHECK size_t netpoll_conn_len(struct netpoll_conn *conn
  *
  * @param out  the bytes; untouched on failure
  * @return 0; -EAGAIN when fewer are there: need is n for the next turn; NETPOLL_EOF when fewer are
- *         there and no more will come; -EMSGSIZE when n is above NETPOLL_MESSAGE_BYTES_MAX;
- *         -ENOMEM; -ENOTCONN
+ *         there and no more will come; -EMSGSIZE when n is above max_message_bytes; -ENOMEM;
+ * -ENOTCONN
  *
  * Memory: lends the bytes until the handler returns.
  */
@@ -176,7 +160,7 @@ NETPOLL_API NETPOLL_MUST_CHECK int netpoll_conn_flush(struct netpoll_conn *conn)
 
 /**
  * Closes the connection: no on_request starts any more, what was flushed is sent until the
- * server's close_timeout_ms, then the peer sees the end.
+ * options' close_timeout_ms, then the peer sees the end.
  *
  * @return 0; -ENOTCONN when it was closing already
  */

@@ -1,10 +1,13 @@
 /**
- * Errors: negative errno values, and one of our own outside the kernel's range.
+ * Errors and timeouts: negative errno values and one of our own outside the kernel's range, and
+ * the values of a timeout that are no durations.
  */
 #ifndef NETPOLL_ERROR_H
 #define NETPOLL_ERROR_H
 
 #include <netpoll/export.h>
+
+#include <stdint.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -12,6 +15,11 @@ extern "C" {
 
 /** The peer has sent all it will send and there are not that many bytes left. */
 #define NETPOLL_EOF (-4096)
+
+/** As a timeout in milliseconds: none. Other negative timeouts are -EINVAL. */
+#define NETPOLL_TIMEOUT_NONE (-1)
+/** Longest timeout, in milliseconds: about 24 days. A longer one is -EINVAL. */
+#define NETPOLL_TIMEOUT_MS_MAX INT32_MAX
 
 /**
  * A word for an error that a call of this library returned.

@@ -3,6 +3,7 @@
 #define NETPOLL_NETPOLL_H
 
 #include <netpoll/conn.h>
+#include <netpoll/conn_options.h>
 #include <netpoll/error.h>
 #include <netpoll/export.h>
 #include <netpoll/runtime.h>

@@ -1,11 +1,5 @@
 /**
- * A server: listeners and what to do with their connections.
- *
- * Callbacks of one connection never run at the same time, on_cancel aside. Order: on_prepare,
- * on_connect, on_request as often as there is something to read, on_disconnect, then the close
- * callbacks. on_prepare, on_connect and on_disconnect run exactly once. A panic in any callback,
- * posted ones among them, closes that connection only; gopool_exit_task() ends just the callback.
- * None may end its thread by pthread_exit(3).
+ * A server: listeners, and the connections they accept.
  *
  * Threads: any thread, unless a call says otherwise. Errors: 0 or a negative errno value.
  */
@@ -13,6 +7,7 @@
 #define NETPOLL_SERVER_H
 
 #include <netpoll/conn.h>
+#include <netpoll/conn_options.h>
 #include <netpoll/export.h>
 #include <netpoll/runtime.h>
 
@@ -22,67 +17,33 @@ extern "C" {
 
 struct netpoll_server;
 
-/** Where callbacks run. */
-enum netpoll_handler {
-    NETPOLL_HANDLER_POOL = 0,   /**< on the runtime's pool: they may block */
-    NETPOLL_HANDLER_INLINE = 1, /**< on the poller: they must not block */
-};
-
-/**
- * Looks at a connection before its first byte is read.
- *
- * It may set the user's pointer and add close callbacks; other calls give -ENOTCONN.
- *
- * @return 0; anything else drops the connection: only its close callbacks will run
- *
- * Thread: poller thread. It must not block.
- */
-typedef int netpoll_prepare_fn(struct netpoll_conn *conn, void *arg);
-
-/** The connection has ended, for this reason. Thread: handler. */
-typedef void netpoll_disconnect_fn(struct netpoll_conn *conn, enum netpoll_close_reason reason,
-                                   void *arg);
-
-/** Default of close_timeout_ms, in milliseconds. */
-#define NETPOLL_CLOSE_TIMEOUT_MS_DEFAULT 5000
 /** Default of backlog. */
 #define NETPOLL_BACKLOG_DEFAULT 1024
 
-/** Zero is the default of every field but on_request. */
+/** Zero is the default of every field. */
 struct netpoll_server_options {
-    netpoll_conn_fn *on_request;          /**< called when there is something to read; required */
-    netpoll_prepare_fn *on_prepare;       /**< NULL: none */
-    netpoll_conn_fn *on_connect;          /**< before the first on_request; NULL: none */
-    netpoll_disconnect_fn *on_disconnect; /**< after the last on_request; NULL: none */
-    /**
-     * The peer has closed its side, or the connection is broken: an answer may be in vain. Runs
-     * on the poller, possibly beside a handler, at most once; it may set flags and call
-     * netpoll_conn_post(), nothing else. NULL: none
-     */
-    netpoll_conn_fn *on_cancel;
-    void *arg;                    /**< handed to every callback */
-    enum netpoll_handler handler; /**< NETPOLL_HANDLER_POOL */
-    uint32_t close_timeout_ms;    /**< time to send what is queued at close; 0: 5,000 ms */
-    int backlog;                  /**< of listen(2); 0: 1,024 */
-    bool disable_nodelay;         /**< false: TCP_NODELAY, see tcp(7) */
-    uint32_t reserved[4];         /**< must be zero */
+    int backlog;          /**< of listen(2); 0: 1,024 */
+    uint32_t reserved[8]; /**< must be zero */
 };
 
 /**
  * Creates a server without listeners.
  *
  * @param runtime  borrowed until netpoll_server_destroy()
- * @param options  borrowed; not NULL
+ * @param conn     what becomes of its connections; copied
+ * @param options  copied; NULL: all defaults
  * @param out      the server, NULL on failure
- * @return 0; -EINVAL when on_request is missing, handler is unknown, backlog is negative or a
- *         reserved field is set; -ENOMEM
+ * @return 0; -EINVAL when on_request is missing, handler is unknown, backlog or a timeout other
+ *         than NETPOLL_TIMEOUT_NONE is negative or above NETPOLL_TIMEOUT_MS_MAX, a low mark is
+ *         above its high one, max_message_bytes is above NETPOLL_MESSAGE_BYTES_MAX or a reserved
+ *         field is set; -ENOMEM
  *
  * Memory: the caller owns the server and ends it with netpoll_server_destroy(), before the
  *         runtime.
  */
 NETPOLL_API NETPOLL_MUST_CHECK int
-netpoll_server_create(struct netpoll_runtime *runtime, const struct netpoll_server_options *options,
-                      struct netpoll_server **out);
+netpoll_server_create(struct netpoll_runtime *runtime, const struct netpoll_conn_options *conn,
+                      const struct netpoll_server_options *options, struct netpoll_server **out);
 
 /**
  * Listens on one more address.
@@ -125,14 +86,15 @@ NETPOLL_API NETPOLL_MUST_CHECK int netpoll_server_address(struct netpoll_server 
  *
  * A connection that is retained (netpoll_conn_retain()) counts as busy.
  *
- * @param timeout_ms  from now to the deadline; 0: abort at once
- * @return connections that had to be aborted; 0 when called again, also while another thread is
+ * @param timeout_ms  from now to the deadline; 0: abort at once; NETPOLL_TIMEOUT_NONE: wait for all
+ * @return connections that had to be aborted; -EINVAL for another negative timeout or one above
+ *         NETPOLL_TIMEOUT_MS_MAX; 0 when called again, also while another thread is
  *         in this call, which is waited for
  *
  * Thread: neither a poller nor a handler of this runtime: -EDEADLK.
  */
 NETPOLL_API NETPOLL_MUST_CHECK int netpoll_server_shutdown(struct netpoll_server *server,
-                                                           uint32_t timeout_ms);
+                                                           int64_t timeout_ms);
 
 /**
  * Shuts the server down with a deadline of 0 if that has not been done, and frees it.

@@ -1,0 +1,194 @@
+/* Connections that begin and end together. Any thread but the pollers and handlers, unless group.h
+ * says otherwise. */
+#include "group.h"
+
+#include "conn.h"
+#include "runtime.h"
+
+#include <mcache/mcache.h>
+#include <netpoll/error.h>
+
+#include <errno.h>
+#include <string.h>
+
+/* A visit of one poller to all its connections of the group. */
+struct np_sweep {
+    struct np_work work;
+    struct np_group *group;
+    struct np_poller *poller;
+    bool abort;
+};
+
+static void init_locks(struct np_group *group)
+{
+    pthread_condattr_t attributes;
+    pthread_condattr_init(&attributes);
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    pthread_cond_init(&group->changed, &attributes);
+    pthread_condattr_destroy(&attributes);
+    pthread_mutex_init(&group->mutex, NULL);
+    pthread_mutex_init(&group->shutdown, NULL);
+}
+
+int np_group_init(struct np_group *group, struct netpoll_runtime *runtime,
+                  const struct netpoll_conn_options *options)
+{
+    memset(group, 0, sizeof *group);
+    group->runtime = runtime;
+    group->options = *options;
+    int status = np_conn_options_complete(&group->options);
+    if (status == 0 && np_runtime_is_foreign(runtime))
+        status = -EPERM;
+    if (status != 0)
+        return status;
+    group->sweeps = mcache_alloc(runtime->poller_count * sizeof *group->sweeps);
+    if (group->sweeps == NULL)
+        return -ENOMEM;
+    init_locks(group);
+    /* Relaxed: counts up only; the caller keeps the runtime from being destroyed meanwhile. */
+    atomic_fetch_add_explicit(&runtime->group_count, 1, memory_order_relaxed);
+    return 0;
+}
+
+void np_group_fini(struct np_group *group)
+{
+    pthread_cond_destroy(&group->changed);
+    pthread_mutex_destroy(&group->mutex);
+    pthread_mutex_destroy(&group->shutdown);
+    mcache_free(group->sweeps);
+    /* Release: pairs with netpoll_runtime_destroy(). */
+    atomic_fetch_sub_explicit(&group->runtime->group_count, 1, memory_order_release);
+}
+
+bool np_group_is_shutting_down(const struct np_group *group)
+{
+    /* Acquire: pairs with the release in shut_down(). */
+    return atomic_load_explicit(&group->shutting_down, memory_order_acquire);
+}
+
+void np_group_notify(struct np_group *group)
+{
+    pthread_cond_broadcast(&group->changed);
+    pthread_mutex_unlock(&group->mutex);
+}
+
+void np_group_conn_added(struct np_group *group)
+{
+    pthread_mutex_lock(&group->mutex);
+    group->conn_count++;
+    pthread_mutex_unlock(&group->mutex);
+}
+
+void np_group_conn_gone(struct np_group *group)
+{
+    pthread_mutex_lock(&group->mutex);
+    group->conn_count--;
+    np_group_notify(group);
+}
+
+static void visit(struct np_sweep *sweep, struct netpoll_conn *conn)
+{
+    if (!sweep->abort) {
+        np_conn_begin_shutdown(conn);
+        return;
+    }
+    pthread_mutex_lock(&sweep->group->mutex);
+    sweep->group->aborted++;
+    pthread_mutex_unlock(&sweep->group->mutex);
+    np_conn_close(conn, NETPOLL_CLOSE_SHUTDOWN, NP_CONN_ABORTED);
+}
+
+static void sweep_poller(struct np_work *work)
+{
+    struct np_sweep *sweep = (struct np_sweep *)work;
+    struct netpoll_conn *next;
+    /* A visit may take the connection off the list, but no other one. */
+    for (struct netpoll_conn *conn = sweep->poller->conns; conn != NULL; conn = next) {
+        next = conn->next;
+        if (conn->group == sweep->group)
+            visit(sweep, conn);
+    }
+    struct np_group *group = sweep->group;
+    pthread_mutex_lock(&group->mutex);
+    group->sweeping--;
+    np_group_notify(group);
+}
+
+/* Under the mutex, which it leaves while it waits. */
+static void sweep_all(struct np_group *group, bool abort)
+{
+    struct netpoll_runtime *runtime = group->runtime;
+    group->sweeping = runtime->poller_count;
+    for (uint32_t i = 0; i < runtime->poller_count; i++) {
+        group->sweeps[i] = (struct np_sweep){.work.fn = sweep_poller,
+                                             .group = group,
+                                             .poller = &runtime->pollers[i],
+                                             .abort = abort};
+        np_poller_post(&runtime->pollers[i], &group->sweeps[i].work);
+    }
+    while (group->sweeping > 0)
+        pthread_cond_wait(&group->changed, &group->mutex);
+}
+
+static struct timespec deadline_in(int64_t timeout_ms)
+{
+    struct timespec at;
+    clock_gettime(CLOCK_MONOTONIC, &at);
+    at.tv_sec += timeout_ms / 1000;
+    at.tv_nsec += (long)(timeout_ms % 1000) * 1000000;
+    if (at.tv_nsec >= 1000000000) {
+        at.tv_nsec -= 1000000000;
+        at.tv_sec++;
+    }
+    return at;
+}
+
+/* Under the mutex, which it leaves while it waits. deadline NULL: none. */
+static void wait_for_conns(struct np_group *group, const struct timespec *deadline)
+{
+    int status = 0;
+    while (group->conn_count > 0 && status != ETIMEDOUT) {
+        status = deadline == NULL
+                     ? pthread_cond_wait(&group->changed, &group->mutex)
+                     : pthread_cond_timedwait(&group->changed, &group->mutex, deadline);
+    }
+}
+
+/* Under both mutexes, of which it leaves the inner one while it waits. */
+static void shut_down(struct np_group *group, const struct timespec *deadline,
+                      void (*before_sweep)(struct np_group *group))
+{
+    if (!np_group_is_shutting_down(group)) {
+        /* Release: pairs with np_group_is_shutting_down(). A connection that is opened before
+         * its poller sees this is on the list when the sweep comes. */
+        atomic_store_explicit(&group->shutting_down, true, memory_order_release);
+        before_sweep(group);
+    }
+    group->aborted = 0;
+    sweep_all(group, false);
+    wait_for_conns(group, deadline);
+    if (group->conn_count > 0)
+        sweep_all(group, true);
+    wait_for_conns(group, NULL);
+}
+
+int np_group_shut_down(struct np_group *group, int64_t timeout_ms,
+                       void (*before_sweep)(struct np_group *group))
+{
+    const struct netpoll_runtime *runtime = group->runtime;
+    const struct np_poller *poller = np_poller_current();
+    if (timeout_ms < NETPOLL_TIMEOUT_NONE || timeout_ms > NETPOLL_TIMEOUT_MS_MAX)
+        return -EINVAL;
+    if (np_runtime_is_foreign(runtime))
+        return -EPERM;
+    if ((poller != NULL && poller->runtime == runtime) || gopool_is_worker(runtime->pool))
+        return -EDEADLK;
+    struct timespec deadline = deadline_in(timeout_ms);
+    pthread_mutex_lock(&group->shutdown);
+    pthread_mutex_lock(&group->mutex);
+    shut_down(group, timeout_ms == NETPOLL_TIMEOUT_NONE ? NULL : &deadline, before_sweep);
+    int aborted = (int)group->aborted;
+    pthread_mutex_unlock(&group->mutex);
+    pthread_mutex_unlock(&group->shutdown);
+    return aborted;
+}

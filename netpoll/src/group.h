@@ -1,0 +1,61 @@
+/*
+ * A group of connections: those of a server or of a dialer. It has what becomes of them, counts
+ * them, and ends them.
+ */
+#ifndef NP_GROUP_H
+#define NP_GROUP_H
+
+#include "poller.h"
+
+#include <netpoll/conn_options.h>
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <time.h>
+
+struct np_sweep;
+
+struct np_group {
+    struct netpoll_runtime *runtime;
+    struct netpoll_conn_options options; /* complete: no default is left to be filled in */
+    _Atomic bool shutting_down; /* set under the mutex; pollers read it alone, see shut_down() */
+    pthread_mutex_t shutdown;   /* held by the thread that shuts down, with the sweeps its own */
+    struct np_sweep *sweeps;    /* one for each poller */
+    pthread_mutex_t mutex;      /* guards what follows, and what the owner of the group says */
+    pthread_cond_t changed;
+    size_t conn_count;
+    uint32_t sweeping; /* pollers that have not looked at all their connections */
+    size_t aborted;
+};
+
+/* Checks and completes options: 0 or -EINVAL. */
+int np_conn_options_complete(struct netpoll_conn_options *options);
+/* A timeout in milliseconds, checked: 0 or -EINVAL. A 0 becomes fallback. */
+int np_timeout_complete(int64_t *timeout_ms, int64_t fallback);
+
+/* 0; -EINVAL; -EPERM in a child of fork(2); -ENOMEM. */
+int np_group_init(struct np_group *group, struct netpoll_runtime *runtime,
+                  const struct netpoll_conn_options *options);
+/* No connection is left. */
+void np_group_fini(struct np_group *group);
+
+bool np_group_is_shutting_down(const struct np_group *group);
+/* A connection is going to be opened; np_group_conn_gone() follows exactly once. Any thread. */
+void np_group_conn_added(struct np_group *group);
+/* No callback of it runs any more; the caller's last touch of the group. Any thread. */
+void np_group_conn_gone(struct np_group *group);
+/* Wakes who waits for a change and leaves the mutex: the caller's last touch of the group, which
+ * the waiter may free as soon as it has the mutex. */
+void np_group_notify(struct np_group *group);
+
+/*
+ * Ends every connection: idle ones at once, the rest at the deadline, and waits for the last.
+ * before_sweep(group) is called the first time, under the mutex, which it may leave to wait:
+ * nobody opens a connection after it.
+ *
+ * Returns how many were aborted; -EDEADLK, -EPERM, -EINVAL as netpoll_server_shutdown().
+ */
+int np_group_shut_down(struct np_group *group, int64_t timeout_ms,
+                       void (*before_sweep)(struct np_group *group));
+
+#endif
