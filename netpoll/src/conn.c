@@ -97,12 +97,13 @@ static int watch(struct netpoll_conn *conn)
     return 0;
 }
 
-int np_conn_open(struct np_group *group, struct np_poller *poller, int fd, bool is_unix)
+int np_conn_open(struct np_group *group, struct np_poller *poller, const struct np_socket *socket,
+                 struct netpoll_conn **handle)
 {
-    struct netpoll_conn *conn = new_conn(group, poller, fd);
+    struct netpoll_conn *conn = new_conn(group, poller, socket->fd);
     if (conn == NULL)
         return -ENOMEM;
-    if (is_unix)
+    if (socket->is_unix)
         conn->fd.flags |= NP_FD_UNIX;
     int status = is_refused(conn) ? -ECONNABORTED : watch(conn);
     if (status != 0) {
@@ -111,6 +112,10 @@ int np_conn_open(struct np_group *group, struct np_poller *poller, int fd, bool 
         np_conn_run_end_callbacks(conn, NULL);
         np_conn_unref(conn);
         return status;
+    }
+    if (handle != NULL) {
+        netpoll_conn_retain(conn);
+        *handle = conn;
     }
     if (np_group_is_shutting_down(group))
         np_state_set(&conn->state, NP_CONN_SHUTDOWN);

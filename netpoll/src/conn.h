@@ -9,6 +9,7 @@
 #include "conn_state.h"
 #include "group.h"
 #include "poller.h"
+#include "socket.h"
 
 #include <linkbuffer/linkbuffer.h>
 #include <netpoll/conn.h>
@@ -81,8 +82,10 @@ struct netpoll_conn {
     struct netpoll_conn **link;
 };
 
-/* conn.c. Takes the descriptor on success. Poller thread. */
-int np_conn_open(struct np_group *group, struct np_poller *poller, int fd, bool is_unix);
+/* conn.c. Takes the descriptor on success, when the group has counted the connection and the poller
+ * too. handle: the connection, retained; NULL: nobody wants it. Poller thread. */
+int np_conn_open(struct np_group *group, struct np_poller *poller, const struct np_socket *socket,
+                 struct netpoll_conn **handle);
 void np_conn_unref(struct netpoll_conn *conn);
 
 /* conn_input.c. Poller thread. */

@@ -3,6 +3,7 @@
 #include "group.h"
 
 #include "conn.h"
+#include "log.h"
 #include "runtime.h"
 
 #include <mcache/mcache.h>
@@ -10,6 +11,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <unistd.h>
 
 /* A visit of one poller to all its connections of the group. */
 struct np_sweep {
@@ -72,8 +74,10 @@ void np_group_notify(struct np_group *group)
     pthread_mutex_unlock(&group->mutex);
 }
 
-void np_group_conn_added(struct np_group *group)
+void np_group_conn_added(struct np_group *group, struct np_poller *poller)
 {
+    /* Relaxed: a figure; counted here, so that a burst of accepts is spread. */
+    atomic_fetch_add_explicit(&poller->conn_count, 1, memory_order_relaxed);
     pthread_mutex_lock(&group->mutex);
     group->conn_count++;
     pthread_mutex_unlock(&group->mutex);
@@ -84,6 +88,53 @@ void np_group_conn_gone(struct np_group *group)
     pthread_mutex_lock(&group->mutex);
     group->conn_count--;
     np_group_notify(group);
+}
+
+/* A connected socket on its way to its poller. */
+struct handover {
+    struct np_work work;
+    struct np_group *group;
+    struct np_poller *poller;
+    struct np_socket socket;
+};
+
+static void open_here(struct np_group *group, struct np_poller *poller,
+                      const struct np_socket *socket)
+{
+    int status = np_conn_open(group, poller, socket, NULL);
+    if (status == 0)
+        return;
+    if (status != -ECONNABORTED)
+        np_log_error(poller->runtime, status, "an accepted connection is dropped");
+    close(socket->fd);
+    /* Relaxed: a figure; takes back what np_group_conn_added() has counted. */
+    atomic_fetch_sub_explicit(&poller->conn_count, 1, memory_order_relaxed);
+    np_group_conn_gone(group);
+}
+
+static void take_over(struct np_work *work)
+{
+    struct handover handover = *(struct handover *)work;
+    mcache_free(work);
+    open_here(handover.group, handover.poller, &handover.socket);
+}
+
+void np_group_open_conn(struct np_group *group, struct np_poller *poller,
+                        const struct np_socket *socket)
+{
+    struct handover *handover = NULL;
+    if (!np_poller_is_current(poller))
+        handover = mcache_alloc(sizeof *handover);
+    /* Without memory to hand it over it stays here. */
+    struct np_poller *its = handover != NULL ? poller : np_poller_current();
+    np_group_conn_added(group, its);
+    if (handover == NULL) {
+        open_here(group, its, socket);
+        return;
+    }
+    *handover = (struct handover){
+        .work.fn = take_over, .group = group, .poller = poller, .socket = *socket};
+    np_poller_post(poller, &handover->work);
 }
 
 static void visit(struct np_sweep *sweep, struct netpoll_conn *conn)

@@ -6,6 +6,7 @@
 #define NP_GROUP_H
 
 #include "poller.h"
+#include "socket.h"
 
 #include <netpoll/conn_options.h>
 
@@ -40,10 +41,15 @@ int np_group_init(struct np_group *group, struct netpoll_runtime *runtime,
 void np_group_fini(struct np_group *group);
 
 bool np_group_is_shutting_down(const struct np_group *group);
-/* A connection is going to be opened; np_group_conn_gone() follows exactly once. Any thread. */
-void np_group_conn_added(struct np_group *group);
+/* A connection is going to be opened on this poller; np_group_conn_gone() follows exactly once. Any
+ * thread. */
+void np_group_conn_added(struct np_group *group, struct np_poller *poller);
 /* No callback of it runs any more; the caller's last touch of the group. Any thread. */
 void np_group_conn_gone(struct np_group *group);
+/* Counts a connection and opens it on a poller, from where it is handed over to that; the
+ * descriptor is closed if that fails. Poller thread. */
+void np_group_open_conn(struct np_group *group, struct np_poller *poller,
+                        const struct np_socket *socket);
 /* Wakes who waits for a change and leaves the mutex: the caller's last touch of the group, which
  * the waiter may free as soon as it has the mutex. */
 void np_group_notify(struct np_group *group);

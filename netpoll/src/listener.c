@@ -1,7 +1,6 @@
 /* Listening: from the address to connections on their pollers. */
 #include "listener.h"
 
-#include "conn.h"
 #include "log.h"
 #include "runtime.h"
 #include "server.h"
@@ -28,61 +27,12 @@ static struct np_listener *listener_of(struct np_work *work, size_t offset)
     return (struct np_listener *)((char *)work - offset);
 }
 
-/* An accepted connection on its way to its poller. */
-struct handover {
-    struct np_work work;
-    struct netpoll_server *server;
-    struct np_poller *poller;
-    int fd;
-    bool is_unix;
-};
-
-static void open_conn(struct netpoll_server *server, struct np_poller *poller, int fd, bool is_unix)
-{
-    int status = np_conn_open(np_server_group(server), poller, fd, is_unix);
-    if (status == 0)
-        return;
-    if (status != -ECONNABORTED)
-        np_log_error(poller->runtime, status, "an accepted connection is dropped");
-    close(fd);
-    /* Relaxed: a figure; takes back what accepted() has counted. */
-    atomic_fetch_sub_explicit(&poller->conn_count, 1, memory_order_relaxed);
-    np_group_conn_gone(np_server_group(server));
-}
-
-static void take_over(struct np_work *work)
-{
-    struct handover handover = *(struct handover *)work;
-    mcache_free(work);
-    open_conn(handover.server, handover.poller, handover.fd, handover.is_unix);
-}
-
 static void accepted(struct np_listener *listener, int fd)
 {
     struct np_poller *here = listener->fd.poller;
-    struct np_poller *poller = np_runtime_pick(here->runtime);
+    struct np_socket socket = {.fd = fd, .is_unix = listener->is_unix};
     np_count(&here->counters.accepted, 1);
-    /* Relaxed: a figure; counted here, so that a burst of accepts is spread. */
-    atomic_fetch_add_explicit(&poller->conn_count, 1, memory_order_relaxed);
-    np_group_conn_added(np_server_group(listener->server));
-    struct handover *handover = NULL;
-    if (poller != here)
-        handover = mcache_alloc(sizeof *handover);
-    if (handover == NULL) {
-        if (poller != here) {
-            /* No memory to hand it over: it stays here. */
-            atomic_fetch_sub_explicit(&poller->conn_count, 1, memory_order_relaxed);
-            atomic_fetch_add_explicit(&here->conn_count, 1, memory_order_relaxed);
-        }
-        open_conn(listener->server, here, fd, listener->is_unix);
-        return;
-    }
-    *handover = (struct handover){.work.fn = take_over,
-                                  .server = listener->server,
-                                  .poller = poller,
-                                  .fd = fd,
-                                  .is_unix = listener->is_unix};
-    np_poller_post(poller, &handover->work);
+    np_group_open_conn(np_server_group(listener->server), np_runtime_pick(here->runtime), &socket);
 }
 
 static void retry(struct np_timer *timer)

@@ -4,11 +4,18 @@
 
 #include <netpoll/conn_options.h>
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
 
 struct iovec;
 struct np_fd;
+
+/* A connected descriptor that is to become a connection. */
+struct np_socket {
+    int fd;
+    bool is_unix;
+};
 
 /* One send without waiting and without SIGPIPE: bytes or -errno. */
 ssize_t np_socket_send(struct np_fd *fd, const struct iovec *iov, int n);
