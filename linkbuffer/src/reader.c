@@ -312,7 +312,7 @@ static void note_search(struct lb_reader *reader, uint8_t delimiter, size_t cons
         (void)pull_up(reader, reader->len);
 }
 
-int linkbuffer_until(struct linkbuffer *lb, uint8_t delimiter, const void **out, size_t *n)
+ssize_t linkbuffer_find(struct linkbuffer *lb, uint8_t delimiter)
 {
     LB_READER_CALL(lb);
     struct lb_reader *reader = &lb->reader;
@@ -325,10 +325,16 @@ int linkbuffer_until(struct linkbuffer *lb, uint8_t delimiter, const void **out,
         from = 0;
     size_t windows;
     ssize_t offset = find(reader, delimiter, from, &windows);
-    if (offset < 0) {
+    if (offset < 0)
         note_search(reader, delimiter, consumed, windows);
-        return -EAGAIN;
-    }
+    return offset;
+}
+
+int linkbuffer_until(struct linkbuffer *lb, uint8_t delimiter, const void **out, size_t *n)
+{
+    ssize_t offset = linkbuffer_find(lb, delimiter);
+    if (offset < 0)
+        return (int)offset;
     int status = linkbuffer_next(lb, (size_t)offset + 1, out);
     if (status == 0)
         *n = (size_t)offset + 1;

@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/socket.h>
 
 static const struct np_fd_ops conn_ops = {
     .lend_input = np_conn_input_lend,
@@ -24,6 +25,8 @@ static void free_conn(struct netpoll_conn *conn)
 {
     linkbuffer_destroy(conn->input.lb);
     linkbuffer_destroy(conn->output.lb);
+    /* Relaxed: nobody else has it any more. */
+    mcache_free(atomic_load_explicit(&conn->extra, memory_order_relaxed));
     mcache_free(conn);
 }
 
@@ -45,11 +48,9 @@ static struct netpoll_conn *new_conn(struct np_group *group, struct np_poller *p
     atomic_init(&conn->refs, 1);
     atomic_init(&conn->input.need, 1);
     conn->input.told_connect = conn->group->options.on_connect == NULL;
-    conn->end.deadline.fn = np_conn_deadline;
+    atomic_init(&conn->input.last_ms, (uint32_t)np_poller_now_ms(poller));
+    conn->timer.fn = np_conn_time_up;
     conn->poke_work.fn = np_conn_poke_work;
-    conn->turn_work.fn = np_conn_turn_work;
-    conn->task = (struct gopool_task){
-        .fn = np_conn_turn_task, .arg = conn, .flags = GOPOOL_TASK_REJECT_WHEN_FULL};
     /* Relaxed: only has to be unique. */
     conn->id =
         1 + atomic_fetch_add_explicit(&poller->runtime->next_conn_id, 1, memory_order_relaxed);
@@ -109,7 +110,7 @@ int np_conn_open(struct np_group *group, struct np_poller *poller, const struct 
     if (status != 0) {
         /* A handle that on_prepare kept must find nothing alive. */
         np_state_set(&conn->state, NP_CONN_CLOSING | NP_CONN_ENDED);
-        np_conn_run_end_callbacks(conn, NULL);
+        np_conn_run_end_callbacks(conn, NULL, NULL);
         np_conn_unref(conn);
         return status;
     }
@@ -171,15 +172,85 @@ uint64_t netpoll_conn_id(const struct netpoll_conn *conn)
     return conn->id;
 }
 
+enum netpoll_close_reason netpoll_conn_reason(const struct netpoll_conn *conn)
+{
+    if ((np_state_read(&conn->state) & NP_CONN_CLOSING) == 0)
+        return NETPOLL_CLOSE_NONE;
+    /* Relaxed: set before CLOSING, which was seen. */
+    return (enum netpoll_close_reason)atomic_load_explicit(&conn->end.reason, memory_order_relaxed);
+}
+
+bool netpoll_conn_is_at_end(const struct netpoll_conn *conn)
+{
+    return (np_state_read(&conn->state) & NP_CONN_PEER_EOF) != 0;
+}
+
+int netpoll_conn_pause(struct netpoll_conn *conn)
+{
+    if (!netpoll_conn_is_active(conn))
+        return -ENOTCONN;
+    if (np_state_poke(&conn->state, NP_CONN_PAUSE_USER))
+        np_conn_poke(conn);
+    return 0;
+}
+
+int netpoll_conn_resume(struct netpoll_conn *conn)
+{
+    int status = np_state_begin_use(&conn->state);
+    if (status != 0)
+        return status;
+    if (np_state_resume(&conn->state))
+        np_conn_poke(conn);
+    np_conn_dispatch(conn);
+    if (np_state_end_use(&conn->state))
+        np_conn_poke(conn);
+    return 0;
+}
+
+static int end_use(struct netpoll_conn *conn, int status)
+{
+    if (np_state_end_use(&conn->state))
+        np_conn_poke(conn);
+    return status;
+}
+
 int netpoll_conn_peer(struct netpoll_conn *conn, char *out, size_t size)
 {
     int status = np_state_begin_use(&conn->state);
     if (status != 0)
         return status;
-    status = np_address_of_peer(conn->fd.fd, out, size);
-    if (np_state_end_use(&conn->state))
-        np_conn_poke(conn);
-    return status;
+    return end_use(conn, np_address_of_peer(conn->fd.fd, out, size));
+}
+
+int netpoll_conn_local(struct netpoll_conn *conn, char *out, size_t size)
+{
+    int status = np_state_begin_use(&conn->state);
+    if (status != 0)
+        return status;
+    return end_use(conn, np_address_of_socket(conn->fd.fd, out, size));
+}
+
+int netpoll_conn_socket_option(struct netpoll_conn *conn, int level, int name, void *value,
+                               size_t *size)
+{
+    socklen_t n = (socklen_t)*size;
+    int status = np_state_begin_use(&conn->state);
+    if (status != 0)
+        return status;
+    status = getsockopt(conn->fd.fd, level, name, value, &n) == 0 ? 0 : -errno;
+    if (status == 0)
+        *size = n;
+    return end_use(conn, status);
+}
+
+int netpoll_conn_set_socket_option(struct netpoll_conn *conn, int level, int name,
+                                   const void *value, size_t size)
+{
+    int status = np_state_begin_use(&conn->state);
+    if (status != 0)
+        return status;
+    status = setsockopt(conn->fd.fd, level, name, value, (socklen_t)size) == 0 ? 0 : -errno;
+    return end_use(conn, status);
 }
 
 void netpoll_conn_stats_read(struct netpoll_conn *conn, struct netpoll_conn_stats *out)

@@ -13,6 +13,7 @@
 
 #include <linkbuffer/linkbuffer.h>
 #include <netpoll/conn.h>
+#include <netpoll/error.h>
 
 /* Input up to this that outlives its turn is copied to a block of its own: what fills a 2 KiB size
  * class, so that a message of 1 KiB and its head are among it. See docs/performance.md. */
@@ -28,13 +29,31 @@ struct np_conn_call {
     void *arg;
 };
 
+/* What few connections need; made when the first of it is asked for, freed with the connection. */
+struct np_conn_extra {
+    /* By enum netpoll_timeout; 0: as the options say. Written by any thread, followed by a poke. */
+    _Atomic int64_t timeouts_ms[4];
+    /* Times of CLOCK_MONOTONIC in ms; 0: none. Written likewise, and who waits is woken. */
+    _Atomic int64_t deadlines_ms[2];            /* by enum netpoll_deadline */
+    _Atomic(netpoll_detached_fn *) on_detached; /* set before DETACHED, as is its arg */
+    void *on_detached_arg;
+};
+
 struct np_conn_input {
-    struct linkbuffer *lb; /* writer: the poller; reader: whoever has the turn */
-    /* Unread bytes that start a turn. Written by whoever has the turn, read by the poller when
-     * the turn is idle: ordered by the state word. */
-    _Atomic size_t need;
+    struct linkbuffer *lb; /* writer: the poller; reader: whoever has the turn, or the holder of a
+                              connection without on_request */
+    /* Unread bytes that start a turn or end a wait. Written by the reader, read by the poller
+     * behind a transition of the state word. */
+    _Atomic uint32_t need;
+    _Atomic uint32_t frame; /* size of the frame at the head; 0: not known. Ordered as need */
     _Atomic uint64_t bytes; /* received; written by the poller */
     size_t consumed;        /* by the running handler */
+    /* Low halves of the poller's milliseconds. Relaxed: a time out by a moment does no harm. */
+    _Atomic uint32_t last_ms;    /* something came or went, or a turn ended */
+    _Atomic uint32_t message_ms; /* the message that is not complete began */
+    _Atomic uint32_t request_ms; /* on_request was called */
+    /* Why reading cannot go on, -ETIMEDOUT or -EMSGSIZE; 0: it can. Ordered as need. */
+    _Atomic int32_t fault;
     /* After the peer's end: the handler has taken what it wants. Ordered as need. */
     _Atomic bool exhausted;
     bool told_connect; /* on_connect has run */
@@ -42,7 +61,10 @@ struct np_conn_input {
 
 struct np_conn_output {
     struct linkbuffer *lb; /* writer: the user; reader: the sender */
-    bool started;          /* poller: the backend asks for output */
+    /* Low half of the poller's milliseconds when bytes left, or began to wait. Poller. */
+    uint32_t progress_ms;
+    bool started;  /* poller: the backend asks for output */
+    bool sent_fin; /* poller: SHUT_WR is done */
 };
 
 enum np_conn_phase {
@@ -55,11 +77,13 @@ enum np_conn_phase {
 };
 
 struct np_conn_end {
-    _Atomic int reason;       /* enum netpoll_close_reason; the first one to set it wins */
-    enum np_conn_phase phase; /* poller */
-    bool told_cancel;         /* poller */
-    struct np_timer deadline; /* poller: of DRAIN and LINGER together */
-    struct np_conn_call *callbacks;
+    _Atomic uint8_t reason; /* enum netpoll_close_reason; the first one to set it wins */
+    uint8_t phase;          /* poller: enum np_conn_phase */
+    bool told_cancel;       /* poller */
+    _Atomic bool is_timed;  /* poller: its timer is near enough; a hint for the others */
+    uint32_t closing_ms;    /* poller: low half of the milliseconds when DRAIN began */
+    /* Pushed to as posts; taken whole at the end. */
+    _Atomic(struct np_conn_call *) callbacks;
 };
 
 struct netpoll_conn {
@@ -71,11 +95,15 @@ struct netpoll_conn {
     struct np_conn_input input;
     struct np_conn_output output;
     struct np_conn_end end;
+    struct np_timer timer;                 /* poller: the one that all its time limits share */
+    _Atomic(struct np_conn_extra *) extra; /* NULL: none */
     /* Pushed to with release by posters, taken whole with acquire by whoever has the turn. */
     _Atomic(struct np_conn_call *) posts;
     struct np_work poke_work;
-    struct np_work turn_work;
-    struct gopool_task task;
+    union {
+        struct np_work turn_work; /* the turn is on its way to the poller */
+        struct gopool_task task;  /* or to the pool */
+    };
     void *data;
     uint64_t id;
     struct netpoll_conn *next; /* on the poller's list */
@@ -98,14 +126,36 @@ void np_conn_input_sync(struct netpoll_conn *conn);
 /* conn_dispatch.c. */
 /* There may be something to do in a turn: gives it to whoever is due. Any thread. */
 void np_conn_dispatch(struct netpoll_conn *conn);
-/* The same after input; the poller runs an inline handler before it returns. Poller thread. */
-void np_conn_dispatch_input(struct netpoll_conn *conn);
+/* The same after n bytes of input; the poller runs an inline handler before it returns. Poller
+ * thread. */
+void np_conn_dispatch_input(struct netpoll_conn *conn, size_t n);
 /* Unread bytes are waiting for a turn, whatever holds it up. Poller thread, the turn idle. */
-bool np_conn_is_request_due(const struct netpoll_conn *conn, uint32_t word);
+bool np_conn_is_request_due(const struct netpoll_conn *conn, uint64_t word);
 /* Input stopped at its bound and has fallen far enough. Poller thread. */
 bool np_conn_may_resume_input(const struct netpoll_conn *conn);
 void np_conn_turn_work(struct np_work *work);
 void np_conn_turn_task(void *arg);
+
+/* conn_read.c. 0 when n bytes are unread; otherwise what a reader is told, and need is n for the
+ * next turn. Turn, or who reads a connection without on_request. */
+int np_conn_want(struct netpoll_conn *conn, size_t n);
+
+/* conn_frame.c. Finds the size of the frame at the head, if it is not known and can be. Turn, or
+ * as above. */
+void np_conn_measure_frame(struct netpoll_conn *conn);
+
+/* conn_time.c. */
+/* Arms the timer for the first limit to come; acts on those that have passed. Poller thread. */
+void np_conn_time_sync(struct netpoll_conn *conn);
+void np_conn_time_up(struct np_timer *timer);
+/* Milliseconds of CLOCK_MONOTONIC, as the wheel counts them. Any thread. */
+uint64_t np_conn_now_ms(const struct netpoll_conn *conn);
+/* What holds for this connection; NETPOLL_TIMEOUT_NONE: none. Any thread. */
+int64_t np_conn_timeout_ms(const struct netpoll_conn *conn, enum netpoll_timeout which);
+/* The same, in milliseconds of CLOCK_MONOTONIC; 0: none. */
+int64_t np_conn_deadline_ms(const struct netpoll_conn *conn, enum netpoll_deadline which);
+/* NULL: no memory. Any thread. */
+struct np_conn_extra *np_conn_extra(struct netpoll_conn *conn);
 
 /* conn_output.c. */
 int np_conn_output_lend(struct np_fd *fd, struct iovec *iov, int max);
@@ -126,7 +176,6 @@ void np_conn_go_on_ending(struct netpoll_conn *conn);
 /* Tells on_cancel, once. Poller thread. */
 void np_conn_cancel(struct netpoll_conn *conn);
 void np_conn_closed(struct np_fd *fd);
-void np_conn_deadline(struct np_timer *timer);
 /* The last turn: on_disconnect and the close callbacks. May free the connection. */
 void np_conn_finish(struct netpoll_conn *conn);
 
@@ -144,7 +193,40 @@ void np_conn_begin_shutdown(struct netpoll_conn *conn);
 void np_conn_call(struct netpoll_conn *conn, netpoll_conn_fn *fn, void *arg);
 /* Runs what was posted; false: nothing was. */
 bool np_conn_run_posts(struct netpoll_conn *conn);
-/* on_disconnect, when given, then the close callbacks, last added first. */
-void np_conn_run_end_callbacks(struct netpoll_conn *conn, netpoll_disconnect_fn *on_disconnect);
+/* on_disconnect and on_detached, when given, then the close callbacks, last added first; none can
+ * be added any more. */
+void np_conn_run_end_callbacks(struct netpoll_conn *conn, netpoll_disconnect_fn *on_disconnect,
+                               netpoll_conn_fn *on_detached);
+
+/* Relaxed, all four: ordered by the state word, see struct np_conn_input. */
+static inline size_t np_conn_need_of(const struct netpoll_conn *conn)
+{
+    return atomic_load_explicit(&conn->input.need, memory_order_relaxed);
+}
+
+static inline void np_conn_set_need(struct netpoll_conn *conn, size_t need)
+{
+    atomic_store_explicit(&conn->input.need, (uint32_t)need, memory_order_relaxed);
+}
+
+static inline size_t np_conn_frame(const struct netpoll_conn *conn)
+{
+    return atomic_load_explicit(&conn->input.frame, memory_order_relaxed);
+}
+
+static inline void np_conn_set_frame(struct netpoll_conn *conn, size_t bytes)
+{
+    atomic_store_explicit(&conn->input.frame, (uint32_t)bytes, memory_order_relaxed);
+}
+
+/* Something came, went or was done: idleness begins anew. */
+static inline void np_conn_note_activity(struct netpoll_conn *conn)
+{
+    /* The clock is not free of cost, nor is the poller's line for other threads. Relaxed: see
+     * struct np_conn_input. */
+    if (np_conn_timeout_ms(conn, NETPOLL_IDLE_TIMEOUT) != NETPOLL_TIMEOUT_NONE)
+        atomic_store_explicit(&conn->input.last_ms, (uint32_t)np_conn_now_ms(conn),
+                              memory_order_relaxed);
+}
 
 #endif

@@ -14,6 +14,9 @@ struct guarded_call {
     void *arg;
 };
 
+/* Head of a list that takes no more calls. */
+static struct np_conn_call list_is_over;
+
 static void make_call(void *arg)
 {
     struct guarded_call *call = arg;
@@ -33,6 +36,16 @@ void np_conn_call(struct netpoll_conn *conn, netpoll_conn_fn *fn, void *arg)
     np_conn_close(conn, NETPOLL_CLOSE_PANIC, NP_CONN_ABORTED);
 }
 
+static void run_calls(struct netpoll_conn *conn, struct np_conn_call *first)
+{
+    while (first != NULL) {
+        struct np_conn_call call = *first;
+        mcache_free(first);
+        np_conn_call(conn, call.fn, call.arg);
+        first = call.next;
+    }
+}
+
 bool np_conn_run_posts(struct netpoll_conn *conn)
 {
     /* Acquire: pairs with the push in netpoll_conn_post(). */
@@ -46,12 +59,7 @@ bool np_conn_run_posts(struct netpoll_conn *conn)
         newest = next;
     }
     bool had_any = oldest != NULL;
-    while (oldest != NULL) {
-        struct np_conn_call call = *oldest;
-        mcache_free(oldest);
-        np_conn_call(conn, call.fn, call.arg);
-        oldest = call.next;
-    }
+    run_calls(conn, oldest);
     return had_any;
 }
 
@@ -63,21 +71,39 @@ static void call_disconnect(struct netpoll_conn *conn, void *arg)
 {
     struct disconnect_call *call = arg;
     /* Relaxed: the state word orders it behind np_conn_set_reason(). */
-    int reason = atomic_load_explicit(&conn->end.reason, memory_order_relaxed);
+    uint8_t reason = atomic_load_explicit(&conn->end.reason, memory_order_relaxed);
     call->fn(conn, (enum netpoll_close_reason)reason, conn->group->options.arg);
 }
 
-void np_conn_run_end_callbacks(struct netpoll_conn *conn, netpoll_disconnect_fn *on_disconnect)
+void np_conn_run_end_callbacks(struct netpoll_conn *conn, netpoll_disconnect_fn *on_disconnect,
+                               netpoll_conn_fn *on_detached)
 {
     struct disconnect_call disconnect = {.fn = on_disconnect};
     if (on_disconnect != NULL)
         np_conn_call(conn, call_disconnect, &disconnect);
-    while (conn->end.callbacks != NULL) {
-        struct np_conn_call call = *conn->end.callbacks;
-        mcache_free(conn->end.callbacks);
-        conn->end.callbacks = call.next;
-        np_conn_call(conn, call.fn, call.arg);
+    if (on_detached != NULL)
+        np_conn_call(conn, on_detached, NULL);
+    /* Acquire: pairs with push(). A callback may add more; when none has, the list is over. */
+    struct np_conn_call *first = NULL;
+    while (!atomic_compare_exchange_strong_explicit(&conn->end.callbacks, &first, &list_is_over,
+                                                    memory_order_acquire, memory_order_acquire)) {
+        first = atomic_exchange_explicit(&conn->end.callbacks, NULL, memory_order_acquire);
+        run_calls(conn, first);
+        first = NULL;
     }
+}
+
+/* False when the list is over. Release: pairs with whoever takes the list whole. */
+static bool push(_Atomic(struct np_conn_call *) *list, struct np_conn_call *call)
+{
+    /* Relaxed: it is linked to, not followed; the exchange below looks again. */
+    call->next = atomic_load_explicit(list, memory_order_relaxed);
+    do {
+        if (call->next == &list_is_over)
+            return false;
+    } while (!atomic_compare_exchange_weak_explicit(list, &call->next, call, memory_order_release,
+                                                    memory_order_relaxed));
+    return true;
 }
 
 static struct np_conn_call *new_call(netpoll_conn_fn *fn, void *arg)
@@ -93,12 +119,8 @@ static int push_post(struct netpoll_conn *conn, netpoll_conn_fn *fn, void *arg)
     struct np_conn_call *call = new_call(fn, arg);
     if (call == NULL)
         return -ENOMEM;
-    /* Relaxed: it is linked to, not followed; the exchange below looks again. */
-    call->next = atomic_load_explicit(&conn->posts, memory_order_relaxed);
-    /* Release: pairs with the exchange in np_conn_run_posts(). */
-    while (!atomic_compare_exchange_weak_explicit(&conn->posts, &call->next, call,
-                                                  memory_order_release, memory_order_relaxed))
-        ;
+    /* Never over: while a use is held the last turn has not begun. */
+    (void)push(&conn->posts, call);
     np_conn_dispatch(conn);
     return 0;
 }
@@ -123,7 +145,8 @@ int netpoll_conn_add_close_callback(struct netpoll_conn *conn, netpoll_conn_fn *
     struct np_conn_call *call = new_call(fn, arg);
     if (call == NULL)
         return -ENOMEM;
-    call->next = conn->end.callbacks;
-    conn->end.callbacks = call;
-    return 0;
+    if (push(&conn->end.callbacks, call))
+        return 0;
+    mcache_free(call);
+    return -ENOTCONN;
 }

@@ -14,9 +14,9 @@
 
 void np_conn_set_reason(struct netpoll_conn *conn, enum netpoll_close_reason reason)
 {
-    int none = NETPOLL_CLOSE_NONE;
+    uint8_t none = NETPOLL_CLOSE_NONE;
     /* Relaxed: read in the last turn, ordered by the state word. */
-    atomic_compare_exchange_strong_explicit(&conn->end.reason, &none, (int)reason,
+    atomic_compare_exchange_strong_explicit(&conn->end.reason, &none, (uint8_t)reason,
                                             memory_order_relaxed, memory_order_relaxed);
 }
 
@@ -50,7 +50,8 @@ void np_conn_cancel(struct netpoll_conn *conn)
 /* Closing a TCP socket that has unread input resets it and may take the answer with it. */
 static bool should_linger(const struct netpoll_conn *conn)
 {
-    if ((np_state_read(&conn->state) & (NP_CONN_PEER_EOF | NP_CONN_ABORTED)) != 0)
+    if ((np_state_read(&conn->state) & (NP_CONN_PEER_EOF | NP_CONN_ABORTED | NP_CONN_DETACHED)) !=
+        0)
         return false;
     return linkbuffer_unread(conn->input.lb) > 0 || np_socket_unread(conn->fd.fd) > 0;
 }
@@ -58,11 +59,12 @@ static bool should_linger(const struct netpoll_conn *conn)
 static void leave_backend(struct netpoll_conn *conn)
 {
     struct np_poller *poller = conn->fd.poller;
-    np_wheel_remove(&poller->wheel, &conn->end.deadline);
+    uint64_t word = np_state_read(&conn->state);
+    np_wheel_remove(&poller->wheel, &conn->timer);
     conn->end.phase = NP_PHASE_REMOVED;
-    if ((np_state_read(&conn->state) & NP_CONN_ABORTED) != 0)
+    if ((word & NP_CONN_ABORTED) != 0)
         np_socket_reset_on_close(conn->fd.fd);
-    else
+    else if ((word & NP_CONN_DETACHED) == 0)
         shutdown(conn->fd.fd, SHUT_RDWR);
     poller->backend->remove(poller, &conn->fd);
 }
@@ -80,16 +82,21 @@ static void drained(struct netpoll_conn *conn)
 
 static void start_drain(struct netpoll_conn *conn)
 {
-    struct np_poller *poller = conn->fd.poller;
     /* Relaxed: CLOSING, which was seen, came after np_conn_set_reason(). */
     int reason = atomic_load_explicit(&conn->end.reason, memory_order_relaxed);
     conn->end.phase = NP_PHASE_DRAIN;
-    int64_t timeout_ms = conn->group->options.close_timeout_ms;
-    if (timeout_ms != NETPOLL_TIMEOUT_NONE)
-        np_wheel_add(&poller->wheel, &conn->end.deadline,
-                     np_poller_now_ms(poller) + (uint64_t)timeout_ms);
+    conn->end.closing_ms = (uint32_t)np_poller_now_ms(conn->fd.poller);
+    np_wheel_remove(&conn->fd.poller->wheel, &conn->timer);
+    np_conn_time_sync(conn);
     if (reason == NETPOLL_CLOSE_RESET || reason == NETPOLL_CLOSE_ERROR)
         np_conn_cancel(conn);
+}
+
+/* Aborted after all: nobody gets the descriptor. */
+static bool is_handed_out(const struct netpoll_conn *conn)
+{
+    uint64_t word = np_state_read(&conn->state);
+    return (word & (NP_CONN_DETACHED | NP_CONN_ABORTED)) == NP_CONN_DETACHED;
 }
 
 /* The descriptor goes; the last turn is due. The connection may be gone when this returns. */
@@ -101,7 +108,8 @@ static void end(struct netpoll_conn *conn)
     /* If not: the last use, or the poke on its way, brings the poller here again. */
     if (np_state_end(&conn->state)) {
         conn->end.phase = NP_PHASE_ENDED;
-        close(conn->fd.fd);
+        if (!is_handed_out(conn))
+            close(conn->fd.fd);
         np_conn_dispatch(conn);
     }
     np_conn_unref(conn);
@@ -118,7 +126,7 @@ static void leave_poller(struct netpoll_conn *conn)
 
 void np_conn_go_on_ending(struct netpoll_conn *conn)
 {
-    uint32_t word = np_state_read(&conn->state);
+    uint64_t word = np_state_read(&conn->state);
     if ((word & NP_CONN_CLOSING) == 0)
         return;
     if (conn->end.phase == NP_PHASE_OPEN)
@@ -143,21 +151,55 @@ void np_conn_closed(struct np_fd *fd)
     np_conn_go_on_ending(conn);
 }
 
-void np_conn_deadline(struct np_timer *timer)
+static void call_detached(struct netpoll_conn *conn, void *arg)
 {
-    struct netpoll_conn *conn =
-        (struct netpoll_conn *)((char *)timer - offsetof(struct netpoll_conn, end.deadline));
-    np_conn_close(conn, NETPOLL_CLOSE_USER, NP_CONN_ABORTED);
+    (void)arg;
+    /* Relaxed, both: DETACHED, which was seen, came after. */
+    struct np_conn_extra *extra = atomic_load_explicit(&conn->extra, memory_order_relaxed);
+    netpoll_detached_fn *fn = atomic_load_explicit(&extra->on_detached, memory_order_relaxed);
+    struct linkbuffer *unread = NULL;
+    int fd = is_handed_out(conn) ? conn->fd.fd : -1;
+    size_t n = linkbuffer_len(conn->input.lb);
+    if (fd >= 0 && n > 0 && linkbuffer_slice(conn->input.lb, n, &unread) != 0) {
+        np_log_error(conn->fd.poller->runtime, -ENOMEM, "connection %llu: unread input",
+                     (unsigned long long)conn->id);
+        close(fd);
+        fd = -1;
+    }
+    fn(conn, fd, unread, extra->on_detached_arg);
+}
+
+static void drop_bytes(struct linkbuffer *lb)
+{
+    (void)!linkbuffer_skip(lb, linkbuffer_len(lb));
+    linkbuffer_release(lb);
 }
 
 void np_conn_finish(struct netpoll_conn *conn)
 {
-    np_conn_run_end_callbacks(conn, conn->group->options.on_disconnect);
-    struct linkbuffer *output = conn->output.lb;
-    (void)!linkbuffer_skip(output, linkbuffer_len(output));
-    linkbuffer_release(output);
-    (void)!linkbuffer_skip(conn->input.lb, linkbuffer_len(conn->input.lb));
-    linkbuffer_release(conn->input.lb);
+    const struct netpoll_conn_options *options = &conn->group->options;
+    bool is_detached = (np_state_read(&conn->state) & NP_CONN_DETACHED) != 0;
+    np_conn_run_end_callbacks(conn, options->on_disconnect, is_detached ? call_detached : NULL);
+    drop_bytes(conn->output.lb);
+    /* Without on_request somebody may be reading; it goes with the last handle. */
+    if (options->on_request != NULL)
+        drop_bytes(conn->input.lb);
     np_group_conn_gone(conn->group);
     np_conn_unref(conn);
+}
+
+int netpoll_conn_detach(struct netpoll_conn *conn, netpoll_detached_fn *fn, void *arg)
+{
+    if (fn == NULL)
+        return -EINVAL;
+    struct np_conn_extra *extra = np_conn_extra(conn);
+    if (extra == NULL)
+        return -ENOMEM;
+    netpoll_detached_fn *none = NULL;
+    /* Relaxed: the transition to DETACHED publishes both. */
+    if (!atomic_compare_exchange_strong_explicit(&extra->on_detached, &none, fn,
+                                                 memory_order_relaxed, memory_order_relaxed))
+        return -ENOTCONN;
+    extra->on_detached_arg = arg;
+    return np_conn_close(conn, NETPOLL_CLOSE_DETACHED, NP_CONN_DETACHED);
 }

@@ -22,24 +22,28 @@ static int keep(struct netpoll_conn *conn, struct linkbuffer_block *block, void 
 
 static void take(struct netpoll_conn *conn, struct linkbuffer_block *block, void *data, size_t n)
 {
+    uint64_t word = np_state_read(&conn->state);
     np_count(&conn->fd.poller->counters.bytes_in, n);
     np_count(&conn->input.bytes, n);
-    if ((np_state_read(&conn->state) & NP_CONN_CLOSING) != 0)
+    if ((word & NP_CONN_CLOSING) != 0 && (word & NP_CONN_DETACHED) == 0)
         return;
+    np_conn_note_activity(conn);
     int status = keep(conn, block, data, n);
     if (status != 0) {
         np_conn_fail(conn, status, "input");
         return;
     }
     linkbuffer_flush(conn->input.lb);
-    np_conn_dispatch_input(conn);
+    np_conn_dispatch_input(conn, n);
 }
 
 static void end_of_input(struct netpoll_conn *conn, uint32_t bits)
 {
-    np_state_set(&conn->state, NP_CONN_PEER_EOF | bits);
+    uint64_t before = np_state_set(&conn->state, NP_CONN_PEER_EOF | bits);
+    if ((before & NP_CONN_WAITS_INPUT) != 0)
+        np_state_wake(&conn->state, NP_CONN_WAITS_INPUT);
     np_conn_cancel(conn);
-    uint32_t word = np_state_read(&conn->state);
+    uint64_t word = np_state_read(&conn->state);
     if ((word & NP_TURN_MASK) != NP_TURN_IDLE || np_conn_is_request_due(conn, word))
         np_conn_dispatch(conn);
     np_conn_sync(conn);
@@ -68,7 +72,7 @@ void np_conn_input_adopt(struct np_fd *fd, struct linkbuffer_block *block, void 
     take((struct netpoll_conn *)fd, block, data, n);
 }
 
-static bool is_wanted(const struct netpoll_conn *conn, uint32_t word)
+static bool is_wanted(const struct netpoll_conn *conn, uint64_t word)
 {
     if ((word & NP_CONN_PEER_EOF) != 0 || conn->end.phase >= NP_PHASE_REMOVED)
         return false;

@@ -19,6 +19,7 @@ static void sent(struct netpoll_conn *conn, size_t n)
     /* Cannot fail: no more is sent than was shown. */
     (void)!linkbuffer_skip(conn->output.lb, n);
     linkbuffer_release(conn->output.lb);
+    np_conn_note_activity(conn);
     /* Relaxed: a figure. */
     atomic_fetch_add_explicit(&conn->fd.poller->shared.bytes_out, n, memory_order_relaxed);
 }
@@ -75,9 +76,11 @@ void np_conn_output_send(struct netpoll_conn *conn)
         enum send_result result = send_some(conn);
         if (result == SEND_FULL) {
             conn->output.started = true;
+            conn->output.progress_ms = (uint32_t)np_poller_now_ms(conn->fd.poller);
             int status = conn->fd.poller->backend->start_output(conn->fd.poller, &conn->fd);
             if (status != 0)
                 np_conn_fail(conn, status, "send");
+            np_conn_time_sync(conn);
             return;
         }
         if (result == SEND_FAILED)
@@ -113,7 +116,8 @@ void np_conn_output_done(struct np_fd *fd, int64_t result)
         return;
     }
     sent(conn, (size_t)result);
-    uint32_t word = np_state_read(&conn->state);
+    conn->output.progress_ms = (uint32_t)np_poller_now_ms(fd->poller);
+    uint64_t word = np_state_read(&conn->state);
     if ((word & NP_CONN_PAUSE_OUTPUT) != 0 &&
         linkbuffer_unread(conn->output.lb) <= conn->group->options.output_low_bytes)
         np_conn_sync(conn);
@@ -142,49 +146,77 @@ static int start_send(struct netpoll_conn *conn)
     return 0;
 }
 
+/* 0 when output may be added. */
+static int may_write(const struct netpoll_conn *conn)
+{
+    uint64_t word = np_state_read(&conn->state);
+    if ((word & NP_CONN_CLOSING) != 0)
+        return -ENOTCONN;
+    return (word & NP_CONN_WRITE_CLOSED) != 0 ? -EPIPE : 0;
+}
+
 int netpoll_conn_flush(struct netpoll_conn *conn)
 {
-    if (!netpoll_conn_is_active(conn))
-        return -ENOTCONN;
+    const struct netpoll_conn_options *options = &conn->group->options;
     struct linkbuffer *lb = conn->output.lb;
-    if (linkbuffer_unread(lb) > conn->group->options.output_hard_bytes)
-        return -ENOBUFS;
-    if (linkbuffer_flush(lb) == 0)
-        return linkbuffer_unread(lb) > conn->group->options.output_high_bytes;
-    int status = start_send(conn);
+    int status = may_write(conn);
     if (status != 0)
         return status;
-    if (linkbuffer_unread(lb) <= conn->group->options.output_high_bytes)
+    if (linkbuffer_unread(lb) > options->output_hard_bytes)
+        return -ENOBUFS;
+    if (linkbuffer_flush(lb) == 0)
+        return linkbuffer_unread(lb) > options->output_high_bytes;
+    status = start_send(conn);
+    if (status != 0)
+        return status;
+    if (linkbuffer_unread(lb) <= options->output_high_bytes)
         return 0;
     if (np_state_poke(&conn->state, NP_CONN_PAUSE_OUTPUT))
         np_conn_poke(conn);
     return 1;
 }
 
+int netpoll_conn_shutdown_write(struct netpoll_conn *conn)
+{
+    if (!netpoll_conn_is_active(conn))
+        return -ENOTCONN;
+    if (np_state_poke(&conn->state, NP_CONN_WRITE_CLOSED))
+        np_conn_poke(conn);
+    return 0;
+}
+
+size_t netpoll_conn_unsent(const struct netpoll_conn *conn)
+{
+    return linkbuffer_unread(conn->output.lb);
+}
+
 int netpoll_conn_reserve(struct netpoll_conn *conn, size_t n, void **out)
 {
-    return netpoll_conn_is_active(conn) ? linkbuffer_reserve(conn->output.lb, n, out) : -ENOTCONN;
+    int status = may_write(conn);
+    return status != 0 ? status : linkbuffer_reserve(conn->output.lb, n, out);
 }
 
 int netpoll_conn_commit(struct netpoll_conn *conn, size_t n)
 {
-    return netpoll_conn_is_active(conn) ? linkbuffer_commit(conn->output.lb, n) : -ENOTCONN;
+    int status = may_write(conn);
+    return status != 0 ? status : linkbuffer_commit(conn->output.lb, n);
 }
 
 int netpoll_conn_write(struct netpoll_conn *conn, const void *data, size_t n)
 {
-    return netpoll_conn_is_active(conn) ? linkbuffer_write(conn->output.lb, data, n) : -ENOTCONN;
+    int status = may_write(conn);
+    return status != 0 ? status : linkbuffer_write(conn->output.lb, data, n);
 }
 
 int netpoll_conn_write_ref(struct netpoll_conn *conn, const void *data, size_t n,
                            void (*release)(void *arg), void *arg)
 {
-    return netpoll_conn_is_active(conn)
-               ? linkbuffer_write_ref(conn->output.lb, data, n, release, arg)
-               : -ENOTCONN;
+    int status = may_write(conn);
+    return status != 0 ? status : linkbuffer_write_ref(conn->output.lb, data, n, release, arg);
 }
 
 int netpoll_conn_append(struct netpoll_conn *conn, struct linkbuffer *from)
 {
-    return netpoll_conn_is_active(conn) ? linkbuffer_append(conn->output.lb, from) : -ENOTCONN;
+    int status = may_write(conn);
+    return status != 0 ? status : linkbuffer_append(conn->output.lb, from);
 }

@@ -5,10 +5,9 @@
 
 #include <errno.h>
 
-/* 0 when n bytes are there; otherwise what the caller is told, and need for the next turn. */
-static int want(struct netpoll_conn *conn, size_t n)
+int np_conn_want(struct netpoll_conn *conn, size_t n)
 {
-    uint32_t word = np_state_read(&conn->state);
+    uint64_t word = np_state_read(&conn->state);
     if ((word & NP_CONN_CLOSING) != 0)
         return -ENOTCONN;
     if (n > conn->group->options.max_message_bytes)
@@ -16,9 +15,12 @@ static int want(struct netpoll_conn *conn, size_t n)
     if (linkbuffer_len(conn->input.lb) >= n)
         return 0;
     if ((word & NP_CONN_PEER_EOF) != 0)
-        return NETPOLL_EOF;
+        return (word & NP_CONN_RESET) != 0 ? -ECONNRESET : NETPOLL_EOF;
     /* Relaxed: ordered by the state word, see struct np_conn_input. */
-    atomic_store_explicit(&conn->input.need, n, memory_order_relaxed);
+    int fault = atomic_load_explicit(&conn->input.fault, memory_order_relaxed);
+    if (fault != 0)
+        return fault;
+    np_conn_set_need(conn, n);
     return -EAGAIN;
 }
 
@@ -36,7 +38,7 @@ size_t netpoll_conn_len(struct netpoll_conn *conn)
 
 int netpoll_conn_next(struct netpoll_conn *conn, size_t n, const void **out)
 {
-    int status = want(conn, n);
+    int status = np_conn_want(conn, n);
     if (status != 0)
         return status;
     return consumed(conn, linkbuffer_next(conn->input.lb, n, out), n);
@@ -44,13 +46,13 @@ int netpoll_conn_next(struct netpoll_conn *conn, size_t n, const void **out)
 
 int netpoll_conn_peek(struct netpoll_conn *conn, size_t n, const void **out)
 {
-    int status = want(conn, n);
+    int status = np_conn_want(conn, n);
     return status != 0 ? status : linkbuffer_peek(conn->input.lb, n, out);
 }
 
 int netpoll_conn_skip(struct netpoll_conn *conn, size_t n)
 {
-    int status = want(conn, n);
+    int status = np_conn_want(conn, n);
     if (status != 0)
         return status;
     return consumed(conn, linkbuffer_skip(conn->input.lb, n), n);
@@ -58,18 +60,18 @@ int netpoll_conn_skip(struct netpoll_conn *conn, size_t n)
 
 int netpoll_conn_until(struct netpoll_conn *conn, uint8_t delimiter, const void **out, size_t *n)
 {
-    int status = want(conn, 0);
+    int status = np_conn_want(conn, 0);
     if (status != 0)
         return status;
     status = linkbuffer_until(conn->input.lb, delimiter, out, n);
     if (status == -EAGAIN)
-        return want(conn, linkbuffer_len(conn->input.lb) + 1);
+        return np_conn_want(conn, linkbuffer_len(conn->input.lb) + 1);
     return status != 0 ? status : consumed(conn, 0, *n);
 }
 
 ssize_t netpoll_conn_read(struct netpoll_conn *conn, void *into, size_t n)
 {
-    int status = want(conn, 0);
+    int status = np_conn_want(conn, 0);
     if (status != 0)
         return status;
     n = linkbuffer_read(conn->input.lb, into, n);
@@ -79,10 +81,18 @@ ssize_t netpoll_conn_read(struct netpoll_conn *conn, void *into, size_t n)
 
 int netpoll_conn_slice(struct netpoll_conn *conn, size_t n, struct linkbuffer **out)
 {
-    int status = want(conn, n);
+    int status = np_conn_want(conn, n);
     if (status != 0) {
         *out = NULL;
         return status;
     }
     return consumed(conn, linkbuffer_slice(conn->input.lb, n, out), n);
+}
+
+int netpoll_conn_need(struct netpoll_conn *conn, size_t n)
+{
+    if (n > conn->group->options.max_message_bytes)
+        return -EMSGSIZE;
+    np_conn_set_need(conn, n == 0 ? 1 : n);
+    return 0;
 }

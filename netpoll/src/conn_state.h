@@ -28,10 +28,16 @@
  * and close(2), and the last turn. A use is a system call on the descriptor, or a call that must
  * not meet the end half way, off the poller.
  *
+ * Waits: a thread that waits for input (in its turn, or holding a connection without on_request)
+ * or for the output to leave sets its bit and looks, then sleeps on the word. Whoever brings about
+ * what it may wait for makes a transition first, finds the bit in the word it replaced, takes it
+ * back and wakes. So one of the two sees the other.
+ *
  * Poke: whatever the poller has to look at is a bit here; POKED says that the connection is on
  * its way to the poller, so that it is there at most once. The poller clears POKED first and then
  * looks at everything, so nothing that was set before is missed. Only the poller clears the pause
- * bits. A poke that was set keeps the connection alive until the poller has taken it.
+ * bits for input and output. A poke that was set keeps the connection alive until the poller has
+ * taken it.
  *
  * Ordering: every transition is an acq_rel read-modify-write of the one word, so whatever a
  * thread wrote before its transition is visible to the thread that makes the next one.
@@ -62,11 +68,19 @@ enum np_conn_bits {
     NP_CONN_PAUSE_OUTPUT = 1 << 9, /* queued output stands above its high mark */
     NP_CONN_POKED = 1 << 10,       /* on its way to the poller */
     NP_CONN_SEND_MORE = 1 << 11,   /* flushed since the sender last looked */
-    NP_CONN_PAUSED = NP_CONN_PAUSE_INPUT | NP_CONN_PAUSE_OUTPUT,
+    NP_CONN_PAUSE_USER = 1 << 14,  /* netpoll_conn_pause() */
+    NP_CONN_WAITS_INPUT = 1 << 15,
+    NP_CONN_WAITS_OUTPUT = 1 << 16,
+    NP_CONN_WRITE_CLOSED = 1 << 17, /* no new output; the peer sees the end when the rest is sent */
+    NP_CONN_WRITABLE = 1 << 18,     /* on_writable is due */
+    NP_CONN_DETACHED = 1 << 19,     /* with CLOSING: the descriptor goes to the user */
+    NP_CONN_WAITS = NP_CONN_WAITS_INPUT | NP_CONN_WAITS_OUTPUT,
+    NP_CONN_PAUSED = NP_CONN_PAUSE_INPUT | NP_CONN_PAUSE_OUTPUT | NP_CONN_PAUSE_USER,
     /* What the poller can only go on with when the turn, or the sender, has come to rest. */
     NP_CONN_POLLER_WAITS_FOR_TURN =
         NP_CONN_PEER_EOF | NP_CONN_CLOSING | NP_CONN_SHUTDOWN | NP_CONN_PAUSE_INPUT,
-    NP_CONN_POLLER_WAITS_FOR_SENDER = NP_CONN_CLOSING | NP_CONN_SHUTDOWN | NP_CONN_PAUSE_OUTPUT,
+    NP_CONN_POLLER_WAITS_FOR_SENDER =
+        NP_CONN_CLOSING | NP_CONN_SHUTDOWN | NP_CONN_PAUSE_OUTPUT | NP_CONN_WRITE_CLOSED,
 };
 
 enum np_conn_sender {
@@ -76,18 +90,24 @@ enum np_conn_sender {
     NP_SENDER_MASK = 3 << 12,
 };
 
-#define NP_CONN_USE_ONE  UINT32_C(0x10000)
-#define NP_CONN_USE_MASK UINT32_C(0xffff0000)
+#define NP_CONN_USE_ONE  (UINT64_C(1) << 32)
+#define NP_CONN_USE_MASK UINT64_C(0xffffffff00000000)
 
 struct np_conn_state {
-    _Atomic uint32_t word;
+    _Atomic uint64_t word; /* its lower half is what waiting threads sleep on */
 };
 
-/* The word as it stands; for decisions that a later transition confirms. */
-uint32_t np_state_read(const struct np_conn_state *state);
+struct timespec;
 
-/* Something to look at. True: the turn was idle and is now `as` (SCHEDULED or RUNNING). */
-bool np_state_claim_turn(struct np_conn_state *state, enum np_conn_turn as);
+/* The word as it stands; for decisions that a later transition confirms. */
+uint64_t np_state_read(const struct np_conn_state *state);
+
+/*
+ * Something to look at. True: the turn was idle and is now `as` (SCHEDULED or RUNNING).
+ *
+ * before: the word that was replaced; NULL: the caller does not ask
+ */
+bool np_state_claim_turn(struct np_conn_state *state, enum np_conn_turn as, uint64_t *before);
 /* The executor starts. */
 void np_state_begin_turn(struct np_conn_state *state);
 /*
@@ -103,18 +123,22 @@ void np_state_requeue_turn(struct np_conn_state *state);
  * more. -ENOTCONN: the connection has ended.
  */
 int np_state_claim_sender(struct np_conn_state *state, enum np_conn_sender as);
-/* True: given up (THREAD with its use, and a poke if the poller waits). False: look once more. */
+/* True: given up (THREAD with its use, and a poke if the poller waits), and who waits for it is
+ * woken. False: look once more. */
 bool np_state_release_sender(struct np_conn_state *state, bool *deliver_poke);
 /* THREAD gives its place and its use to the poller. True: the caller must deliver the poke. */
 bool np_state_hand_sender(struct np_conn_state *state);
 
 /* Sets bits and POKED, unless ENDED. True: the caller must deliver the poke. */
 bool np_state_poke(struct np_conn_state *state, uint32_t bits);
-/* Sets bits. Poller only. */
-void np_state_set(struct np_conn_state *state, uint32_t bits);
-/* Clears bits; the word as it is then. Poller only. */
-uint32_t np_state_clear(struct np_conn_state *state, uint32_t bits);
-/* CLOSING, with ABORTED or not, unless ENDED. True: it was not closing before. */
+/* Sets bits; the word as it was. Poller, or whoever has the turn. */
+uint64_t np_state_set(struct np_conn_state *state, uint32_t bits);
+/* Clears bits; the word as it was. Poller, or whoever has the turn. */
+uint64_t np_state_clear(struct np_conn_state *state, uint32_t bits);
+/* Takes PAUSE_USER back, with POKED, unless ENDED. True: the caller must deliver the poke. */
+bool np_state_resume(struct np_conn_state *state);
+/* CLOSING and other bits, unless ENDED; DETACHED only if it was not closing. Who waits is woken.
+ * True: it was not closing before. */
 bool np_state_close(struct np_conn_state *state, uint32_t bits, bool *deliver_poke);
 /* CLOSING if the turn is idle, no poke is on its way and it was not closing; otherwise nothing
  * changes. Poller only. */
@@ -124,6 +148,14 @@ bool np_state_close_idle(struct np_conn_state *state, uint32_t bits);
 int np_state_begin_use(struct np_conn_state *state);
 /* True: it was the last one and the poller waits for it; the caller must deliver the poke. */
 bool np_state_end_use(struct np_conn_state *state);
+/* Says that the caller waits (one of the WAITS bits); the word with it. */
+uint64_t np_state_begin_wait(struct np_conn_state *state, uint32_t bit);
+/* Sleeps while the lower half of the word is as given, at most until a time of CLOCK_MONOTONIC;
+ * NULL: for ever. May return for no reason. */
+void np_state_sleep(struct np_conn_state *state, uint64_t word, const struct timespec *until);
+/* Takes these WAITS bits back and wakes who had set them. Any thread that keeps it alive. */
+void np_state_wake(struct np_conn_state *state, uint32_t bits);
+
 /* ENDED, if no use is left and no poke is on its way. Poller only. */
 bool np_state_end(struct np_conn_state *state);
 

@@ -94,6 +94,18 @@ LINKBUFFER_API LINKBUFFER_MUST_CHECK int linkbuffer_peek(struct linkbuffer *lb, 
 LINKBUFFER_API LINKBUFFER_MUST_CHECK int linkbuffer_skip(struct linkbuffer *lb, size_t n);
 
 /**
+ * Looks for the first delimiter and consumes nothing.
+ *
+ * Bytes searched in vain are not searched again, as by linkbuffer_until().
+ *
+ * @return bytes before it; -EAGAIN when there is none
+ *
+ * Thread: reader.
+ */
+LINKBUFFER_API LINKBUFFER_MUST_CHECK ssize_t linkbuffer_find(struct linkbuffer *lb,
+                                                             uint8_t delimiter);
+
+/**
  * Consumes everything up to and including the first delimiter and shows it in one piece.
  *
  * Bytes searched in vain are not searched again by the next call for the same delimiter. Where they

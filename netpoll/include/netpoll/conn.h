@@ -14,6 +14,10 @@
  * Writing never blocks. While more than 1 MiB of output is queued the connection gets no turn and
  * receives nothing; it goes on at 256 KiB.
  *
+ * Waiting. netpoll_conn_wait() and netpoll_conn_flush_wait() block the calling thread, never a
+ * poller. A handler on the pool may wait for the rest of a message; a slow peer then holds a
+ * worker.
+ *
  * The end. When the peer has closed its side, everything it sent has been offered to on_request,
  * and nobody retains the connection, it is closed; what was flushed is still sent.
  *
@@ -40,7 +44,8 @@ extern "C" {
 struct linkbuffer;
 struct netpoll_conn;
 
-/* Reading. Thread: handler. */
+/* Reading. Thread: handler; for a connection without on_request one thread at a time that retains
+ * it. */
 
 /** Unread bytes. */
 NETPOLL_API NETPOLL_MUST_CHECK size_t netpoll_conn_len(struct netpoll_conn *conn);
@@ -94,6 +99,32 @@ NETPOLL_API NETPOLL_MUST_CHECK ssize_t netpoll_conn_read(struct netpoll_conn *co
 NETPOLL_API NETPOLL_MUST_CHECK int netpoll_conn_slice(struct netpoll_conn *conn, size_t n,
                                                       struct linkbuffer **out);
 
+/**
+ * States how many bytes the next on_request needs, as a call that finds too few does.
+ *
+ * @param n  bytes, unread ones among them; 0 is 1
+ * @return 0; -EMSGSIZE when n is above max_message_bytes
+ */
+NETPOLL_API NETPOLL_MUST_CHECK int netpoll_conn_need(struct netpoll_conn *conn, size_t n);
+
+/**
+ * Waits until n bytes are unread.
+ *
+ * @param n           bytes; 0 is 1
+ * @param timeout_ms  0: does not wait; NETPOLL_TIMEOUT_NONE: as long as it takes
+ * @return 0; NETPOLL_EOF when fewer are there and no more will come; -ECONNRESET; -ETIMEDOUT, also
+ *         when the read deadline has passed; -ESHUTDOWN when the server shuts down and the handler
+ *         has consumed nothing; -EDEADLK on a poller of the runtime; -EAGAIN when so many workers
+ *         of the pool wait that no further one may, see gopool_options.max_blocked; -EMSGSIZE when
+ *         n is above max_message_bytes; -EINVAL for a timeout out of range; -ENOTCONN, also when
+ *         another thread closes it meanwhile
+ *
+ * Thread: handler; for a connection without on_request the thread that reads it. On a worker of
+ * the pool another one takes its place while it waits.
+ */
+NETPOLL_API NETPOLL_MUST_CHECK int netpoll_conn_wait(struct netpoll_conn *conn, size_t n,
+                                                     int64_t timeout_ms);
+
 /* Writing. Thread: one at a time per connection. */
 
 /**
@@ -145,6 +176,9 @@ NETPOLL_API NETPOLL_MUST_CHECK int netpoll_conn_write_ref(struct netpoll_conn *c
 NETPOLL_API NETPOLL_MUST_CHECK int netpoll_conn_append(struct netpoll_conn *conn,
                                                        struct linkbuffer *from);
 
+/** Bytes that were flushed and that the kernel has not taken. Thread: any. */
+NETPOLL_API NETPOLL_MUST_CHECK size_t netpoll_conn_unsent(const struct netpoll_conn *conn);
+
 /**
  * Hands everything written since the last flush to the kernel, now or as soon as it takes it.
  *
@@ -155,6 +189,78 @@ NETPOLL_API NETPOLL_MUST_CHECK int netpoll_conn_append(struct netpoll_conn *conn
  *         was already queued; -ENOTCONN
  */
 NETPOLL_API NETPOLL_MUST_CHECK int netpoll_conn_flush(struct netpoll_conn *conn);
+
+/**
+ * Flushes, and waits until the kernel has taken everything that is queued.
+ *
+ * @param timeout_ms  0: does not wait; NETPOLL_TIMEOUT_NONE: as long as it takes
+ * @return 0; -ETIMEDOUT, also when the write deadline has passed: what is left stays queued;
+ *         -EDEADLK on a poller of the runtime; -EAGAIN when so many workers of the pool wait that
+ *         no further one may, see gopool_options.max_blocked: what was written is flushed; -EINVAL
+ *         for a timeout out of range; otherwise as netpoll_conn_flush()
+ *
+ * Thread: that of the other writing calls. On a worker of the pool another one takes its place.
+ */
+NETPOLL_API NETPOLL_MUST_CHECK int netpoll_conn_flush_wait(struct netpoll_conn *conn,
+                                                           int64_t timeout_ms);
+
+/**
+ * Ends the output: when what was flushed has been sent, the peer sees the end. Input goes on.
+ *
+ * @return 0, also when called again; -ENOTCONN
+ *
+ * From here on writing calls and flush give -EPIPE. Thread: that of the other writing calls.
+ */
+NETPOLL_API int netpoll_conn_shutdown_write(struct netpoll_conn *conn);
+
+/* Time limits. Thread: any thread that is a callback of the connection or retains it. */
+
+/** A time limit, see struct netpoll_conn_options. */
+enum netpoll_timeout {
+    NETPOLL_READ_TIMEOUT = 0,
+    NETPOLL_WRITE_TIMEOUT = 1,
+    NETPOLL_IDLE_TIMEOUT = 2,
+    NETPOLL_REQUEST_TIMEOUT = 3,
+};
+
+/**
+ * Gives this connection a time limit of its own.
+ *
+ * @param timeout_ms  0: as the options say; NETPOLL_TIMEOUT_NONE: none
+ * @return 0; -EINVAL for an unknown limit or a value out of range; -ENOMEM; -ENOTCONN
+ */
+NETPOLL_API NETPOLL_MUST_CHECK int
+netpoll_conn_set_timeout(struct netpoll_conn *conn, enum netpoll_timeout which, int64_t timeout_ms);
+
+/** What a deadline is for. */
+enum netpoll_deadline {
+    NETPOLL_READ_DEADLINE = 0,
+    NETPOLL_WRITE_DEADLINE = 1,
+};
+
+/**
+ * Sets a point in time for all reading or all writing; a thread that waits is woken to look at it.
+ *
+ * When the read deadline passes, waits that want more than is there give -ETIMEDOUT, and a message
+ * that no handler works on is treated as by read_timeout_ms. When the write deadline passes,
+ * netpoll_conn_flush_wait() gives -ETIMEDOUT, and a connection with output queued is aborted.
+ *
+ * @param in_ms  milliseconds from now, 0: at once; NETPOLL_TIMEOUT_NONE: no deadline
+ * @return 0; -EINVAL for an unknown deadline or a value out of range; -ENOMEM; -ENOTCONN
+ */
+NETPOLL_API NETPOLL_MUST_CHECK int
+netpoll_conn_set_deadline(struct netpoll_conn *conn, enum netpoll_deadline which, int64_t in_ms);
+
+/**
+ * Stops receiving. No on_request starts until netpoll_conn_resume(); one that runs goes on, and so
+ * do posts. The end of the peer is not seen either, a reset is.
+ *
+ * @return 0; -ENOTCONN
+ */
+NETPOLL_API int netpoll_conn_pause(struct netpoll_conn *conn);
+
+/** Undoes netpoll_conn_pause(), however often that was called. @return 0; -ENOTCONN */
+NETPOLL_API int netpoll_conn_resume(struct netpoll_conn *conn);
 
 /* The end and the rest. Thread: any thread that is a callback of the connection or retains it. */
 
@@ -173,6 +279,35 @@ NETPOLL_API int netpoll_conn_close(struct netpoll_conn *conn);
  */
 NETPOLL_API int netpoll_conn_abort(struct netpoll_conn *conn);
 
+/**
+ * Takes what netpoll_conn_detach() has set free.
+ *
+ * @param fd      the descriptor, non-blocking and close-on-exec, now the callee's; -1 when the
+ *                connection ended before it could be detached
+ * @param unread  input that nobody has consumed, in a buffer of the callee's: it frees it with
+ *                linkbuffer_destroy(); NULL when there is none
+ *
+ * Thread: handler; after on_disconnect, before the close callbacks.
+ */
+typedef void netpoll_detached_fn(struct netpoll_conn *conn, int fd, struct linkbuffer *unread,
+                                 void *arg);
+
+/**
+ * Ends the connection and gives its descriptor back, open, when what was flushed has been sent.
+ *
+ * @return 0: fn will be called exactly once; -EINVAL without fn; -ENOMEM; -ENOTCONN when it was
+ *         closing already
+ */
+NETPOLL_API NETPOLL_MUST_CHECK int netpoll_conn_detach(struct netpoll_conn *conn,
+                                                       netpoll_detached_fn *fn, void *arg);
+
+/** Why the connection ends; NETPOLL_CLOSE_NONE while it does not. */
+NETPOLL_API NETPOLL_MUST_CHECK enum netpoll_close_reason
+netpoll_conn_reason(const struct netpoll_conn *conn);
+
+/** True once the peer has closed its side or reset the connection. */
+NETPOLL_API NETPOLL_MUST_CHECK bool netpoll_conn_is_at_end(const struct netpoll_conn *conn);
+
 /** False once the connection is closing. The peer's end alone does not make it false. */
 NETPOLL_API NETPOLL_MUST_CHECK bool netpoll_conn_is_active(const struct netpoll_conn *conn);
 
@@ -188,9 +323,8 @@ NETPOLL_API NETPOLL_MUST_CHECK int netpoll_conn_post(struct netpoll_conn *conn, 
 /**
  * Adds a callback for the end of the connection, after on_disconnect. Last added runs first.
  *
- * @return 0: fn will be called exactly once; -EINVAL without fn; -ENOMEM: it will not
- *
- * Thread: handler, or on_prepare.
+ * @return 0: fn will be called exactly once; -EINVAL without fn; -ENOMEM, or -ENOTCONN when it has
+ *         ended already: fn will not be called
  */
 NETPOLL_API NETPOLL_MUST_CHECK int netpoll_conn_add_close_callback(struct netpoll_conn *conn,
                                                                    netpoll_conn_fn *fn, void *arg);
@@ -218,6 +352,24 @@ NETPOLL_API NETPOLL_MUST_CHECK uint64_t netpoll_conn_id(const struct netpoll_con
  */
 NETPOLL_API NETPOLL_MUST_CHECK int netpoll_conn_peer(struct netpoll_conn *conn, char *out,
                                                      size_t size);
+
+/** Writes the connection's own address; otherwise as netpoll_conn_peer(). */
+NETPOLL_API NETPOLL_MUST_CHECK int netpoll_conn_local(struct netpoll_conn *conn, char *out,
+                                                      size_t size);
+
+/**
+ * getsockopt(2) on the descriptor; TCP_INFO of tcp(7) among others.
+ *
+ * @param value  *size bytes
+ * @return 0; -ENOTCONN; what the system says
+ */
+NETPOLL_API NETPOLL_MUST_CHECK int netpoll_conn_socket_option(struct netpoll_conn *conn, int level,
+                                                              int name, void *value, size_t *size);
+
+/** setsockopt(2) on the descriptor. @return 0; -ENOTCONN; what the system says */
+NETPOLL_API NETPOLL_MUST_CHECK int netpoll_conn_set_socket_option(struct netpoll_conn *conn,
+                                                                  int level, int name,
+                                                                  const void *value, size_t size);
 
 /** Figures of one connection. */
 struct netpoll_conn_stats {

@@ -41,19 +41,18 @@ typedef int netpoll_prepare_fn(struct netpoll_conn *conn, void *arg);
 
 /** Why a connection has ended. The first reason wins. */
 enum netpoll_close_reason {
-    NETPOLL_CLOSE_NONE = 0,             /**< it has not */
-    NETPOLL_CLOSE_EOF = 1,              /**< the peer closed its side and was served */
-    NETPOLL_CLOSE_RESET = 2,            /**< the peer reset it or does not receive any more */
-    NETPOLL_CLOSE_USER = 3,             /**< netpoll_conn_close() or netpoll_conn_abort() */
-    NETPOLL_CLOSE_PANIC = 4,            /**< a callback panicked */
-    NETPOLL_CLOSE_ERROR = 5,            /**< the system failed; the log has the errno */
-    NETPOLL_CLOSE_SHUTDOWN = 6,         /**< the server or dialer shut down */
-    NETPOLL_CLOSE_READ_TIMEOUT = 7,     /**< a message was not complete in time */
-    NETPOLL_CLOSE_WRITE_TIMEOUT = 8,    /**< the peer took nothing of the output for too long */
-    NETPOLL_CLOSE_IDLE_TIMEOUT = 9,     /**< nothing came and nothing went for too long */
-    NETPOLL_CLOSE_MESSAGE_TOO_BIG = 10, /**< input above max_message_bytes, or a frame above its
-                                            framer's limit */
-    NETPOLL_CLOSE_DETACHED = 11,        /**< netpoll_conn_detach() */
+    NETPOLL_CLOSE_NONE = 0,          /**< it has not */
+    NETPOLL_CLOSE_EOF = 1,           /**< the peer closed its side and was served */
+    NETPOLL_CLOSE_RESET = 2,         /**< the peer reset it or does not receive any more */
+    NETPOLL_CLOSE_USER = 3,          /**< netpoll_conn_close() or netpoll_conn_abort() */
+    NETPOLL_CLOSE_PANIC = 4,         /**< a callback panicked */
+    NETPOLL_CLOSE_ERROR = 5,         /**< the system failed; the log has the errno */
+    NETPOLL_CLOSE_SHUTDOWN = 6,      /**< the server or dialer shut down */
+    NETPOLL_CLOSE_READ_TIMEOUT = 7,  /**< a message was not complete in time */
+    NETPOLL_CLOSE_WRITE_TIMEOUT = 8, /**< the peer took nothing of the output for too long */
+    NETPOLL_CLOSE_IDLE_TIMEOUT = 9,  /**< nothing came and nothing went for too long */
+    NETPOLL_CLOSE_BAD_MESSAGE = 10,  /**< a frame that is none, or above its framer's limit */
+    NETPOLL_CLOSE_DETACHED = 11,     /**< netpoll_conn_detach() */
 };
 
 /** Number of reasons, for tables. */

@@ -6,6 +6,7 @@
 #include <netpoll/conn_options.h>
 #include <netpoll/error.h>
 #include <netpoll/export.h>
+#include <netpoll/framer.h>
 #include <netpoll/runtime.h>
 #include <netpoll/server.h>
 #include <netpoll/version.h>

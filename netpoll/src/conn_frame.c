@@ -1,0 +1,121 @@
+/* Cuts the input into frames: finds the size of the one at its head. Whoever has the turn. */
+#include "conn.h"
+
+#include <netpoll/error.h>
+#include <netpoll/framer.h>
+
+#include <errno.h>
+
+static size_t limit_of(const struct netpoll_conn *conn)
+{
+    const struct netpoll_conn_options *options = &conn->group->options;
+    size_t own = options->framer->max_frame_bytes;
+    return own != 0 ? own : options->max_message_bytes;
+}
+
+static uint64_t read_field(const struct netpoll_framer *framer, const uint8_t *field)
+{
+    uint32_t n = framer->length.bytes;
+    uint64_t value = 0;
+    for (uint32_t i = 0; i < n; i++)
+        value = value << 8 | field[framer->length.little_endian ? n - 1 - i : i];
+    return value;
+}
+
+static int measure_length(struct netpoll_conn *conn, const struct netpoll_framer *framer,
+                          size_t *bytes)
+{
+    size_t head = (size_t)framer->length.offset + framer->length.bytes;
+    const void *data;
+    int status = netpoll_conn_peek(conn, head, &data);
+    if (status != 0)
+        return status;
+    uint64_t rest = read_field(framer, (const uint8_t *)data + framer->length.offset);
+    if (rest > NETPOLL_MESSAGE_BYTES_MAX)
+        return -EMSGSIZE;
+    int64_t whole = (int64_t)head + (int64_t)rest + framer->length.adjust;
+    if (whole < (int64_t)head)
+        return -EBADMSG;
+    *bytes = (size_t)whole;
+    return 0;
+}
+
+static int measure_line(struct netpoll_conn *conn, const struct netpoll_framer *framer,
+                        size_t *bytes)
+{
+    size_t unread = linkbuffer_len(conn->input.lb);
+    ssize_t at = linkbuffer_find(conn->input.lb, framer->delimiter);
+    if (at >= 0) {
+        *bytes = (size_t)at + 1;
+        return 0;
+    }
+    if (unread >= limit_of(conn))
+        return -EMSGSIZE;
+    return np_conn_want(conn, unread + 1);
+}
+
+static int measure(struct netpoll_conn *conn, size_t *bytes)
+{
+    const struct netpoll_framer *framer = conn->group->options.framer;
+    switch (framer->kind) {
+    case NETPOLL_FRAMER_LENGTH:
+        return measure_length(conn, framer, bytes);
+    case NETPOLL_FRAMER_LINE:
+        return measure_line(conn, framer, bytes);
+    case NETPOLL_FRAMER_FIXED:
+        *bytes = framer->fixed_bytes;
+        return 0;
+    default:
+        return framer->fn(conn, bytes, framer->arg);
+    }
+}
+
+/* Checked: a frame that a function of the user's tells may be anything. */
+static int measure_within_limit(struct netpoll_conn *conn)
+{
+    size_t bytes = 0;
+    int status = measure(conn, &bytes);
+    if (status == 0 && bytes == 0)
+        return -EBADMSG;
+    if (status == 0 && bytes > limit_of(conn))
+        return -EMSGSIZE;
+    if (status == 0) {
+        np_conn_set_frame(conn, bytes);
+        np_conn_set_need(conn, bytes);
+    }
+    return status;
+}
+
+void np_conn_measure_frame(struct netpoll_conn *conn)
+{
+    struct np_conn_input *input = &conn->input;
+    /* Relaxed: ordered by the state word, see struct np_conn_input. */
+    if (conn->group->options.framer == NULL || np_conn_frame(conn) != 0 ||
+        atomic_load_explicit(&input->fault, memory_order_relaxed) != 0)
+        return;
+    int status = measure_within_limit(conn);
+    /* These tell that more has to come, or never will; the rest that it is no frame. */
+    if (status == 0 || status == -EAGAIN || status == NETPOLL_EOF || status == -ECONNRESET ||
+        status == -ENOTCONN)
+        return;
+    atomic_store_explicit(&input->fault, status, memory_order_relaxed);
+}
+
+int netpoll_conn_next_frame(struct netpoll_conn *conn, const void **out, size_t *n)
+{
+    if (conn->group->options.framer == NULL)
+        return -EINVAL;
+    int status = np_conn_want(conn, 1);
+    if (status != 0)
+        return status;
+    np_conn_measure_frame(conn);
+    size_t bytes = np_conn_frame(conn);
+    if (bytes == 0)
+        return np_conn_want(conn, linkbuffer_len(conn->input.lb) + 1);
+    status = netpoll_conn_next(conn, bytes, out);
+    if (status != 0)
+        return status;
+    *n = bytes;
+    np_conn_set_frame(conn, 0);
+    return 0;
+}

@@ -1,0 +1,147 @@
+/* Waiting for input and for the output to leave. Handler, or who holds a connection. */
+#include "conn.h"
+
+#include "runtime.h"
+
+#include <gopool/gopool.h>
+#include <netpoll/error.h>
+
+#include <errno.h>
+#include <time.h>
+
+#define FOREVER INT64_MAX
+
+static int64_t clock_ns(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+/* A wait has a limit of its own, and ends at a deadline that may change meanwhile. */
+struct wait {
+    struct netpoll_conn *conn;
+    uint32_t bit;
+    enum netpoll_deadline deadline;
+    int64_t until_ns;
+    size_t n; /* bytes wanted; of input */
+};
+
+static int64_t end_of(const struct wait *wait)
+{
+    int64_t deadline_ms = np_conn_deadline_ms(wait->conn, wait->deadline);
+    int64_t until_ns = wait->until_ns;
+    if (deadline_ms != 0 && deadline_ms * 1000000 < until_ns)
+        until_ns = deadline_ms * 1000000;
+    return until_ns;
+}
+
+static void sleep_until(const struct wait *wait, uint64_t word, int64_t until_ns)
+{
+    struct timespec until = {.tv_sec = until_ns / 1000000000, .tv_nsec = until_ns % 1000000000};
+    np_state_sleep(&wait->conn->state, word, until_ns == FOREVER ? NULL : &until);
+}
+
+static int look_at_input(const struct wait *wait, uint64_t word)
+{
+    struct netpoll_conn *conn = wait->conn;
+    int status = np_conn_want(conn, wait->n);
+    bool is_stopping = (word & NP_CONN_SHUTDOWN) != 0 && conn->input.consumed == 0;
+    return status == -EAGAIN && is_stopping ? -ESHUTDOWN : status;
+}
+
+static int look_at_output(const struct wait *wait, uint64_t word)
+{
+    if (linkbuffer_unread(wait->conn->output.lb) == 0)
+        return 0;
+    if ((word & NP_CONN_ABORTED) != 0)
+        return -ENOTCONN;
+    return -EAGAIN;
+}
+
+/* The bit is set before the look: see conn_state.h. */
+static int wait_for(const struct wait *wait)
+{
+    struct np_conn_state *state = &wait->conn->state;
+    for (;;) {
+        uint64_t word = np_state_begin_wait(state, wait->bit);
+        int status = wait->bit == NP_CONN_WAITS_INPUT ? look_at_input(wait, word)
+                                                      : look_at_output(wait, word);
+        if (status != -EAGAIN) {
+            np_state_clear(state, wait->bit);
+            return status;
+        }
+        /* Its input may rest for reasons that what is wanted now has overtaken. */
+        if ((word & NP_CONN_PAUSE_INPUT) != 0 && np_state_poke(state, 0))
+            np_conn_poke(wait->conn);
+        int64_t until_ns = end_of(wait);
+        if (until_ns != FOREVER && clock_ns() >= until_ns) {
+            np_state_clear(state, wait->bit);
+            return -ETIMEDOUT;
+        }
+        sleep_until(wait, word, until_ns);
+    }
+}
+
+/* On a worker another one takes its place. */
+static int wait_replaced(const struct wait *wait)
+{
+    int status = gopool_block_begin();
+    if (status != 0 && status != -EPERM)
+        return status;
+    bool is_replaced = status == 0;
+    status = wait_for(wait);
+    if (is_replaced)
+        gopool_block_end();
+    return status;
+}
+
+static int check(const struct netpoll_conn *conn, int64_t timeout_ms)
+{
+    if (timeout_ms < NETPOLL_TIMEOUT_NONE || timeout_ms > NETPOLL_TIMEOUT_MS_MAX)
+        return -EINVAL;
+    const struct np_poller *poller = np_poller_current();
+    bool is_poller = poller != NULL && poller->runtime == conn->group->runtime;
+    return is_poller && timeout_ms != 0 ? -EDEADLK : 0;
+}
+
+static int64_t limit_of(int64_t timeout_ms)
+{
+    return timeout_ms == NETPOLL_TIMEOUT_NONE ? FOREVER : clock_ns() + timeout_ms * 1000000;
+}
+
+int netpoll_conn_wait(struct netpoll_conn *conn, size_t n, int64_t timeout_ms)
+{
+    int status = check(conn, timeout_ms);
+    if (status != 0)
+        return status;
+    if (n == 0)
+        n = 1;
+    struct wait wait = {.conn = conn, .bit = NP_CONN_WAITS_INPUT, .n = n};
+    status = look_at_input(&wait, np_state_read(&conn->state));
+    if (status != -EAGAIN)
+        return status;
+    if (timeout_ms == 0)
+        return -ETIMEDOUT;
+    wait.until_ns = limit_of(timeout_ms);
+    return wait_replaced(&wait);
+}
+
+int netpoll_conn_flush_wait(struct netpoll_conn *conn, int64_t timeout_ms)
+{
+    int status = check(conn, timeout_ms);
+    if (status != 0)
+        return status;
+    status = netpoll_conn_flush(conn);
+    if (status < 0)
+        return status;
+    struct wait wait = {
+        .conn = conn, .bit = NP_CONN_WAITS_OUTPUT, .deadline = NETPOLL_WRITE_DEADLINE};
+    status = look_at_output(&wait, np_state_read(&conn->state));
+    if (status != -EAGAIN)
+        return status;
+    if (timeout_ms == 0)
+        return -ETIMEDOUT;
+    wait.until_ns = limit_of(timeout_ms);
+    return wait_replaced(&wait);
+}
