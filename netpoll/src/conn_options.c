@@ -2,6 +2,7 @@
 #include "group.h"
 
 #include <netpoll/error.h>
+#include <netpoll/framer.h>
 
 #include <errno.h>
 
@@ -67,6 +68,36 @@ static int complete_socket(struct netpoll_conn_options *options)
     return 0;
 }
 
+static bool is_length_field(const struct netpoll_framer *framer)
+{
+    uint32_t bytes = framer->length.bytes;
+    return (bytes >= 1 && bytes <= 4) || bytes == 8;
+}
+
+static int check_framer(const struct netpoll_conn_options *options)
+{
+    const struct netpoll_framer *framer = options->framer;
+    if (framer == NULL)
+        return 0;
+    if (framer->max_frame_bytes > options->max_message_bytes)
+        return -EINVAL;
+    switch (framer->kind) {
+    case NETPOLL_FRAMER_LENGTH:
+        return is_length_field(framer) && framer->length.offset < options->max_message_bytes
+                   ? 0
+                   : -EINVAL;
+    case NETPOLL_FRAMER_LINE:
+        return 0;
+    case NETPOLL_FRAMER_FIXED:
+        return framer->fixed_bytes > 0 && framer->fixed_bytes <= options->max_message_bytes
+                   ? 0
+                   : -EINVAL;
+    case NETPOLL_FRAMER_CUSTOM:
+        return framer->fn != NULL ? 0 : -EINVAL;
+    }
+    return -EINVAL;
+}
+
 int np_conn_options_complete(struct netpoll_conn_options *options)
 {
     for (size_t i = 0; i < sizeof options->reserved / sizeof options->reserved[0]; i++) {
@@ -78,5 +109,7 @@ int np_conn_options_complete(struct netpoll_conn_options *options)
     int status = complete_timeouts(options);
     if (status == 0)
         status = complete_limits(options);
+    if (status == 0)
+        status = check_framer(options);
     return status != 0 ? status : complete_socket(options);
 }
