@@ -26,7 +26,12 @@ static void free_conn(struct netpoll_conn *conn)
     linkbuffer_destroy(conn->input.lb);
     linkbuffer_destroy(conn->output.lb);
     /* Relaxed: nobody else has it any more. */
-    mcache_free(atomic_load_explicit(&conn->extra, memory_order_relaxed));
+    struct np_conn_extra *extra = atomic_load_explicit(&conn->extra, memory_order_relaxed);
+    if (extra != NULL) {
+        linkbuffer_destroy(extra->codec.wire_in);
+        linkbuffer_destroy(extra->codec.wire_out);
+        mcache_free(extra);
+    }
     mcache_free(conn);
 }
 
@@ -106,7 +111,12 @@ int np_conn_open(struct np_group *group, struct np_poller *poller, const struct 
         return -ENOMEM;
     if (socket->is_unix)
         conn->fd.flags |= NP_FD_UNIX;
-    int status = is_refused(conn) ? -ECONNABORTED : watch(conn);
+    int status = is_refused(conn) ? -ECONNABORTED : np_conn_codec_open(conn);
+    if (status == 0) {
+        status = watch(conn);
+        if (status != 0)
+            np_conn_codec_close(conn);
+    }
     if (status != 0) {
         /* A handle that on_prepare kept must find nothing alive. */
         np_state_set(&conn->state, NP_CONN_CLOSING | NP_CONN_ENDED);

@@ -29,6 +29,15 @@ struct np_conn_call {
     void *arg;
 };
 
+/* Between the descriptor and the buffers. Poller thread. */
+struct np_conn_codec {
+    const struct netpoll_transform *transform;
+    void *state;
+    struct linkbuffer *wire_in;  /* came and not decoded; lives as long as the connection */
+    struct linkbuffer *wire_out; /* encoded and not sent; likewise */
+    bool has_finished;           /* what follows the last byte is in wire_out */
+};
+
 /* What few connections need; made when the first of it is asked for, freed with the connection. */
 struct np_conn_extra {
     /* By enum netpoll_timeout; 0: as the options say. Written by any thread, followed by a poke. */
@@ -37,6 +46,7 @@ struct np_conn_extra {
     _Atomic int64_t deadlines_ms[2];            /* by enum netpoll_deadline */
     _Atomic(netpoll_detached_fn *) on_detached; /* set before DETACHED, as is its arg */
     void *on_detached_arg;
+    struct np_conn_codec codec; /* when its options have a transform; before the first event */
 };
 
 struct np_conn_input {
@@ -144,6 +154,19 @@ int np_conn_want(struct netpoll_conn *conn, size_t n);
  * as above. */
 void np_conn_measure_frame(struct netpoll_conn *conn);
 
+/* conn_codec.c. Poller thread. */
+/* Begins the transform that the options have. 0 or -errno. */
+int np_conn_codec_open(struct netpoll_conn *conn);
+void np_conn_codec_close(struct netpoll_conn *conn);
+/* NULL: no transform. Any thread. */
+struct np_conn_codec *np_conn_codec(const struct netpoll_conn *conn);
+/* Decodes what has come in a block, and sends what the peer gets for it. 0 or -errno. */
+int np_conn_decode(struct netpoll_conn *conn, struct linkbuffer_block *block, void *data, size_t n);
+/* What is to be sent: encodes of the output as much as may wait. NULL: it failed. */
+struct linkbuffer *np_conn_encode(struct netpoll_conn *conn);
+/* Encodes the end of the output. True: it has been sent, or there is none. */
+bool np_conn_finish_output(struct netpoll_conn *conn);
+
 /* conn_time.c. */
 /* Arms the timer for the first limit to come; acts on those that have passed. Poller thread. */
 void np_conn_time_sync(struct netpoll_conn *conn);
@@ -162,6 +185,8 @@ int np_conn_output_lend(struct np_fd *fd, struct iovec *iov, int max);
 void np_conn_output_done(struct np_fd *fd, int64_t result);
 /* The poller is the sender: sends what is queued. Poller thread. */
 void np_conn_output_send(struct netpoll_conn *conn);
+/* Flushed, and not taken by the kernel. Any thread. */
+size_t np_conn_unsent(const struct netpoll_conn *conn);
 /* Nothing flushed is left, and nobody sends. Poller thread. */
 bool np_conn_output_is_idle(const struct netpoll_conn *conn);
 

@@ -137,7 +137,7 @@ void np_conn_go_on_ending(struct netpoll_conn *conn)
         (word & NP_CONN_ABORTED) != 0 || (is_lingering && (word & NP_CONN_PEER_EOF) != 0);
     if ((is_draining || is_lingering) && is_over)
         leave_backend(conn);
-    else if (is_draining && np_conn_output_is_idle(conn))
+    else if (is_draining && np_conn_output_is_idle(conn) && np_conn_finish_output(conn))
         drained(conn);
     else if (conn->end.phase == NP_PHASE_GONE)
         end(conn);
@@ -147,6 +147,7 @@ void np_conn_closed(struct np_fd *fd)
 {
     struct netpoll_conn *conn = (struct netpoll_conn *)fd;
     conn->end.phase = NP_PHASE_GONE;
+    np_conn_codec_close(conn);
     leave_poller(conn);
     np_conn_go_on_ending(conn);
 }

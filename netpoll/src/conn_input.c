@@ -15,6 +15,8 @@ int np_conn_input_lend(struct np_fd *fd, struct iovec *iov)
  * with the poller; the rest is shown where it landed. */
 static int keep(struct netpoll_conn *conn, struct linkbuffer_block *block, void *data, size_t n)
 {
+    if (conn->group->options.transform != NULL)
+        return np_conn_decode(conn, block, data, n);
     if (n <= NP_COPY_LIMIT && conn->group->options.handler != NETPOLL_HANDLER_INLINE)
         return linkbuffer_write(conn->input.lb, data, n);
     return linkbuffer_adopt(conn->input.lb, block, data, n);

@@ -3,6 +3,7 @@
 
 #include <netpoll/error.h>
 #include <netpoll/framer.h>
+#include <netpoll/transform.h>
 
 #include <errno.h>
 
@@ -98,6 +99,16 @@ static int check_framer(const struct netpoll_conn_options *options)
     return -EINVAL;
 }
 
+static int check_transform(const struct netpoll_transform *transform)
+{
+    if (transform == NULL)
+        return 0;
+    return transform->open != NULL && transform->decode != NULL && transform->encode != NULL &&
+                   transform->close != NULL
+               ? 0
+               : -EINVAL;
+}
+
 int np_conn_options_complete(struct netpoll_conn_options *options)
 {
     for (size_t i = 0; i < sizeof options->reserved / sizeof options->reserved[0]; i++) {
@@ -111,5 +122,7 @@ int np_conn_options_complete(struct netpoll_conn_options *options)
         status = complete_limits(options);
     if (status == 0)
         status = check_framer(options);
+    if (status == 0)
+        status = check_transform(options->transform);
     return status != 0 ? status : complete_socket(options);
 }

@@ -14,11 +14,11 @@ enum send_result {
     SEND_FAILED
 };
 
-static void sent(struct netpoll_conn *conn, size_t n)
+static void sent(struct netpoll_conn *conn, struct linkbuffer *lb, size_t n)
 {
     /* Cannot fail: no more is sent than was shown. */
-    (void)!linkbuffer_skip(conn->output.lb, n);
-    linkbuffer_release(conn->output.lb);
+    (void)!linkbuffer_skip(lb, n);
+    linkbuffer_release(lb);
     np_conn_note_activity(conn);
     /* Relaxed: a figure. */
     atomic_fetch_add_explicit(&conn->fd.poller->shared.bytes_out, n, memory_order_relaxed);
@@ -34,7 +34,10 @@ static enum send_result send_some(struct netpoll_conn *conn)
 {
     struct iovec iov[IOV_MAX_SEND];
     for (;;) {
-        int n = linkbuffer_iov(conn->output.lb, iov, IOV_MAX_SEND);
+        struct linkbuffer *lb = np_conn_encode(conn);
+        if (lb == NULL)
+            return SEND_FAILED;
+        int n = linkbuffer_iov(lb, iov, IOV_MAX_SEND);
         if (n == 0)
             return SEND_ALL;
         ssize_t result = conn->fd.poller->backend->try_output(&conn->fd, iov, n);
@@ -42,7 +45,7 @@ static enum send_result send_some(struct netpoll_conn *conn)
             return SEND_FULL;
         if (result < 0)
             return SEND_FAILED;
-        sent(conn, (size_t)result);
+        sent(conn, lb, (size_t)result);
     }
 }
 
@@ -95,9 +98,12 @@ int np_conn_output_lend(struct np_fd *fd, struct iovec *iov, int max)
     struct netpoll_conn *conn = (struct netpoll_conn *)fd;
     bool deliver_poke;
     for (;;) {
-        int n = linkbuffer_iov(conn->output.lb, iov, max);
+        struct linkbuffer *lb = np_conn_encode(conn);
+        int n = lb != NULL ? linkbuffer_iov(lb, iov, max) : 0;
         if (n > 0)
             return n;
+        if (lb == NULL)
+            fail_output(conn);
         if (np_state_release_sender(&conn->state, &deliver_poke))
             break;
     }
@@ -115,7 +121,8 @@ void np_conn_output_done(struct np_fd *fd, int64_t result)
         fail_output(conn);
         return;
     }
-    sent(conn, (size_t)result);
+    struct np_conn_codec *codec = np_conn_codec(conn);
+    sent(conn, codec != NULL ? codec->wire_out : conn->output.lb, (size_t)result);
     conn->output.progress_ms = (uint32_t)np_poller_now_ms(fd->poller);
     uint64_t word = np_state_read(&conn->state);
     if ((word & NP_CONN_PAUSE_OUTPUT) != 0 &&
@@ -123,26 +130,36 @@ void np_conn_output_done(struct np_fd *fd, int64_t result)
         np_conn_sync(conn);
 }
 
+size_t np_conn_unsent(const struct netpoll_conn *conn)
+{
+    const struct np_conn_codec *codec = np_conn_codec(conn);
+    return linkbuffer_unread(conn->output.lb) +
+           (codec != NULL ? linkbuffer_unread(codec->wire_out) : 0);
+}
+
 bool np_conn_output_is_idle(const struct netpoll_conn *conn)
 {
     return (np_state_read(&conn->state) & NP_SENDER_MASK) == NP_SENDER_NONE &&
-           linkbuffer_unread(conn->output.lb) == 0;
+           np_conn_unsent(conn) == 0;
 }
 
 /* Hands the send to the poller's end of turn, or does it here. */
 static int start_send(struct netpoll_conn *conn)
 {
     bool on_poller = np_poller_is_current(conn->fd.poller);
+    bool by_poller = on_poller || conn->group->options.transform != NULL;
     int claimed =
-        np_state_claim_sender(&conn->state, on_poller ? NP_SENDER_POLLER : NP_SENDER_THREAD);
+        np_state_claim_sender(&conn->state, by_poller ? NP_SENDER_POLLER : NP_SENDER_THREAD);
     if (claimed < 0)
         return claimed;
     if (claimed == 0)
         return 0;
-    if (!on_poller)
+    if (!by_poller)
         send_from_thread(conn);
-    else if (conn->fd.poller->running != conn && np_state_poke(&conn->state, 0))
-        np_conn_poke(conn);
+    else if (!on_poller || conn->fd.poller->running != conn) {
+        if (np_state_poke(&conn->state, 0))
+            np_conn_poke(conn);
+    }
     return 0;
 }
 
@@ -187,7 +204,7 @@ int netpoll_conn_shutdown_write(struct netpoll_conn *conn)
 
 size_t netpoll_conn_unsent(const struct netpoll_conn *conn)
 {
-    return linkbuffer_unread(conn->output.lb);
+    return np_conn_unsent(conn);
 }
 
 int netpoll_conn_reserve(struct netpoll_conn *conn, size_t n, void **out)

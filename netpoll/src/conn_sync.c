@@ -72,7 +72,8 @@ static void sync_output(struct netpoll_conn *conn, uint64_t word)
         linkbuffer_unread(conn->output.lb) <= conn->group->options.output_low_bytes)
         resume_output(conn);
     if ((word & NP_CONN_WRITE_CLOSED) != 0 && !conn->output.sent_fin &&
-        conn->end.phase == NP_PHASE_OPEN && np_conn_output_is_idle(conn)) {
+        conn->end.phase == NP_PHASE_OPEN && np_conn_output_is_idle(conn) &&
+        np_conn_finish_output(conn)) {
         conn->output.sent_fin = true;
         shutdown(conn->fd.fd, SHUT_WR);
     }

@@ -52,7 +52,7 @@ static int look_at_input(const struct wait *wait, uint64_t word)
 
 static int look_at_output(const struct wait *wait, uint64_t word)
 {
-    if (linkbuffer_unread(wait->conn->output.lb) == 0)
+    if (np_conn_unsent(wait->conn) == 0)
         return 0;
     if ((word & NP_CONN_ABORTED) != 0)
         return -ENOTCONN;
