@@ -316,6 +316,7 @@ static int epoll_backend_wait(struct np_poller *poller, int64_t timeout_ns)
     if (state->ready != NULL || state->removed != NULL)
         timeout_ns = 0;
     int n = wait_for_events(state, timeout_ns);
+    np_poller_woke(poller);
     for (int i = 0; i < n; i++) {
         /* A callback of this round may have removed it: then its key finds nothing. */
         struct np_fd *fd = np_fd_table_find(&poller->fds, state->events[i].data.u64);

@@ -349,6 +349,7 @@ static int uring_wait(struct np_poller *poller, int64_t timeout_ns)
     if (state->removed != NULL || has_news(state))
         timeout_ns = 0;
     int status = submit_and_wait(state, timeout_ns);
+    np_poller_woke(poller);
     run_completions(state);
     run_removed(state);
     return status;

@@ -26,6 +26,8 @@
 /* How often free memory is looked after while there is any. */
 #define MEMORY_TICK_MS 100
 
+#define NS_PER_MS 1000000
+
 static _Thread_local struct np_poller *current;
 
 struct np_poller *np_poller_current(void)
@@ -38,16 +40,40 @@ bool np_poller_is_current(const struct np_poller *poller)
     return current == poller;
 }
 
-static uint64_t clock_ms(void)
+static uint64_t clock_ns(void)
 {
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+    return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
+void np_poller_woke(struct np_poller *poller)
+{
+    poller->woke_ns = clock_ns();
 }
 
 uint64_t np_poller_now_ms(const struct np_poller *poller)
 {
-    return poller->wheel.tick;
+    return poller->woke_ns / NS_PER_MS;
+}
+
+void np_poller_count_request(struct np_poller *poller)
+{
+    if (np_poller_is_current(poller))
+        np_count(&poller->counters.requests, 1);
+    else
+        np_count_shared(&poller->shared.requests, 1);
+}
+
+void np_poller_count_sent(struct np_poller *poller, size_t n)
+{
+    if (np_poller_is_current(poller)) {
+        np_count(&poller->counters.bytes_out, n);
+        np_count(&poller->counters.sends, 1);
+    } else {
+        np_count_shared(&poller->shared.bytes_out, n);
+        np_count_shared(&poller->shared.sends, 1);
+    }
 }
 
 static void push_inbox(struct np_poller *poller, struct np_work *work)
@@ -64,6 +90,7 @@ static void push_inbox(struct np_poller *poller, struct np_work *work)
 static void wake(struct np_poller *poller)
 {
     uint64_t one = 1;
+    np_count_shared(&poller->shared.posts_woke, 1);
     /* The counter cannot overflow and a blocked write cannot happen: one is pending at most. */
     while (write(poller->wake_fd.fd, &one, sizeof one) < 0 && errno == EINTR)
         ;
@@ -171,7 +198,7 @@ static bool about_to_sleep(struct np_poller *poller)
     return false;
 }
 
-static int64_t sleep_ns(struct np_poller *poller)
+static int64_t sleep_ns(struct np_poller *poller, uint64_t now_ns)
 {
     if (!about_to_sleep(poller))
         return 0;
@@ -180,8 +207,8 @@ static int64_t sleep_ns(struct np_poller *poller)
     uint64_t next = np_wheel_next(&poller->wheel);
     if (next == UINT64_MAX)
         return -1;
-    uint64_t now = clock_ms();
-    return next <= now ? 0 : (int64_t)(next - now) * 1000000;
+    uint64_t now_ms = now_ns / NS_PER_MS;
+    return next <= now_ms ? 0 : (int64_t)(next - now_ms) * NS_PER_MS;
 }
 
 static void arm_memory_timer(struct np_poller *poller)
@@ -197,22 +224,33 @@ static void memory_tick(struct np_timer *timer)
         arm_memory_timer(poller);
 }
 
+/* The clock at the end of the round that began when the kernel returned. */
+static uint64_t end_round(struct np_poller *poller)
+{
+    uint64_t now_ns = clock_ns();
+    np_count(&poller->counters.round_ns_sum, now_ns - poller->woke_ns);
+    np_count_max(&poller->counters.round_ns_max, now_ns - poller->woke_ns);
+    return now_ns;
+}
+
 static void loop(struct np_poller *poller)
 {
+    uint64_t now_ns = poller->woke_ns;
     while (!poller->stopping) {
         /* Nothing was retained when the timer ended; whatever wakes the poller may change that. */
         bool nothing_retained = !np_timer_is_armed(&poller->memory_timer);
-        int status = poller->backend->wait(poller, sleep_ns(poller));
+        int status = poller->backend->wait(poller, sleep_ns(poller, now_ns));
         /* Relaxed: whoever posts from here on sees true or false; false costs one wake-up. */
         atomic_store_explicit(&poller->awake, true, memory_order_relaxed);
         if (status < 0)
             np_log_error(poller->runtime, status, "poller %u: wait", poller->index);
         np_count(&poller->counters.wakeups, 1);
-        np_wheel_advance(&poller->wheel, clock_ms());
+        np_wheel_advance(&poller->wheel, np_poller_now_ms(poller));
         run_work(poller);
         submit_tasks(poller);
         if (nothing_retained)
             arm_memory_timer(poller);
+        now_ns = end_round(poller);
     }
     np_wheel_remove(&poller->wheel, &poller->memory_timer);
 }
@@ -282,7 +320,8 @@ static void *poller_main(void *arg)
     np_start_report(start, status);
     if (status != 0)
         return NULL;
-    np_wheel_init(&poller->wheel, clock_ms());
+    np_poller_woke(poller);
+    np_wheel_init(&poller->wheel, np_poller_now_ms(poller));
     loop(poller);
     close_poller(poller);
     return NULL;

@@ -6,6 +6,7 @@
 #define NP_POLLER_H
 
 #include "backend.h"
+#include "counters.h"
 #include "fd.h"
 #include "fd_table.h"
 #include "timer.h"
@@ -23,20 +24,6 @@ struct netpoll_conn;
 struct np_work {
     struct np_work *next;
     void (*fn)(struct np_work *work);
-};
-
-/* Written by the poller thread only, read by anybody: relaxed, each figure stands for itself. */
-struct np_counters {
-    _Atomic uint64_t accepted;
-    _Atomic uint64_t accept_fails;
-    _Atomic uint64_t bytes_in;
-    _Atomic uint64_t wakeups;
-};
-
-/* Added to by handlers and senders on any thread: relaxed, and on a cache line of their own. */
-struct np_shared_counters {
-    _Alignas(64) _Atomic uint64_t requests;
-    _Atomic uint64_t bytes_out;
 };
 
 /* Memory that input lands in; what is kept of it holds counts of its own. */
@@ -74,6 +61,7 @@ struct np_poller {
     _Atomic bool awake;
     /* Threads inside np_poller_post(): what they post may end the runtime before they are out. */
     _Atomic uint32_t posting;
+    uint64_t woke_ns;            /* monotonic clock as of the last return from the kernel */
     _Atomic uint32_t conn_count; /* changed by whoever hands a connection over; balancing reads */
     struct np_counters counters;
     struct np_shared_counters shared;
@@ -97,13 +85,14 @@ struct np_poller *np_poller_current(void);
 int np_poller_lend_hot(struct np_poller *poller, struct iovec *iov);
 /* n bytes of what was lent are filled. */
 void np_poller_use_hot(struct np_poller *poller, size_t n);
-/* The milliseconds of the wheel as of the last return from the kernel. */
+/* The backend has come back from the kernel: a round begins. Poller thread. */
+void np_poller_woke(struct np_poller *poller);
+/* Milliseconds of the monotonic clock as of the last return from the kernel. */
 uint64_t np_poller_now_ms(const struct np_poller *poller);
 
-static inline void np_count(_Atomic uint64_t *counter, uint64_t n)
-{
-    atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + n,
-                          memory_order_relaxed);
-}
+/* on_request is called. Any thread. */
+void np_poller_count_request(struct np_poller *poller);
+/* The kernel took n bytes. Any thread. */
+void np_poller_count_sent(struct np_poller *poller, size_t n);
 
 #endif

@@ -215,28 +215,6 @@ struct gopool *netpoll_runtime_pool(const struct netpoll_runtime *runtime)
     return runtime->pool;
 }
 
-static uint64_t figure(const _Atomic uint64_t *counter)
-{
-    /* Relaxed: each figure stands for itself, see struct np_counters. */
-    return atomic_load_explicit(counter, memory_order_relaxed);
-}
-
-void netpoll_runtime_stats_read(const struct netpoll_runtime *runtime, struct netpoll_stats *out)
-{
-    *out = (struct netpoll_stats){0};
-    for (uint32_t i = 0; i < runtime->poller_count; i++) {
-        const struct np_poller *poller = &runtime->pollers[i];
-        /* Relaxed: likewise. */
-        out->connections += atomic_load_explicit(&poller->conn_count, memory_order_relaxed);
-        out->accepted += figure(&poller->counters.accepted);
-        out->accept_fails += figure(&poller->counters.accept_fails);
-        out->bytes_in += figure(&poller->counters.bytes_in);
-        out->wakeups += figure(&poller->counters.wakeups);
-        out->requests += figure(&poller->shared.requests);
-        out->bytes_out += figure(&poller->shared.bytes_out);
-    }
-}
-
 bool np_runtime_is_foreign(const struct netpoll_runtime *runtime)
 {
     return runtime->process != getpid();

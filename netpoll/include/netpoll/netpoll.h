@@ -9,6 +9,7 @@
 #include <netpoll/framer.h>
 #include <netpoll/runtime.h>
 #include <netpoll/server.h>
+#include <netpoll/stats.h>
 #include <netpoll/transform.h>
 #include <netpoll/version.h>
 

@@ -12,6 +12,7 @@
 #define NETPOLL_RUNTIME_H
 
 #include <netpoll/export.h>
+#include <netpoll/stats.h>
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -105,21 +106,6 @@ netpoll_runtime_pollers(const struct netpoll_runtime *runtime);
 /** The pool that handlers run on. Memory: borrowed until the runtime is destroyed. */
 NETPOLL_API NETPOLL_MUST_CHECK struct gopool *
 netpoll_runtime_pool(const struct netpoll_runtime *runtime);
-
-/** Sums over all pollers since the start. */
-struct netpoll_stats {
-    uint64_t connections; /**< open now */
-    uint64_t accepted;    /**< taken from listeners */
-    uint64_t requests;    /**< calls of on_request */
-    uint64_t bytes_in;
-    uint64_t bytes_out;
-    uint64_t wakeups;      /**< times a poller came back from the kernel */
-    uint64_t accept_fails; /**< accept errors, descriptor limit among them */
-};
-
-/** Reads the figures. Each is exact; they are not of one instant. */
-NETPOLL_API void netpoll_runtime_stats_read(const struct netpoll_runtime *runtime,
-                                            struct netpoll_stats *out);
 
 #ifdef __cplusplus
 }
