@@ -30,6 +30,7 @@ void np_conn_call(struct netpoll_conn *conn, netpoll_conn_fn *fn, void *arg)
     /* gopool_exit_task() ends the callback: the turn around it has to go on. */
     if (gopool_try_task(make_call, &call, &panic) == 0)
         return;
+    np_count_shared(&conn->fd.poller->shared.panics, 1);
     np_log(conn->fd.poller->runtime, NETPOLL_LOG_ERROR,
            "connection %llu: panic in a callback: %s (%s:%d)", (unsigned long long)conn->id,
            panic.message, panic.file, panic.line);

@@ -86,11 +86,11 @@ static void call_request(struct netpoll_conn *conn)
 {
     struct np_conn_input *input = &conn->input;
     bool is_timed = np_conn_timeout_ms(conn, NETPOLL_REQUEST_TIMEOUT) != NETPOLL_TIMEOUT_NONE;
-    /* Relaxed, both, and the figure: see struct np_conn_input. 0 says that none runs. */
+    /* Relaxed, both: see struct np_conn_input. 0 says that none runs. */
     if (is_timed)
         atomic_store_explicit(&input->request_ms, (uint32_t)np_conn_now_ms(conn) | 1,
                               memory_order_relaxed);
-    atomic_fetch_add_explicit(&conn->fd.poller->shared.requests, 1, memory_order_relaxed);
+    np_poller_count_request(conn->fd.poller);
     np_conn_call(conn, conn->group->options.on_request, conn->group->options.arg);
     if (is_timed)
         atomic_store_explicit(&input->request_ms, 0, memory_order_relaxed);

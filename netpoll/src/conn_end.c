@@ -120,6 +120,9 @@ static void leave_poller(struct netpoll_conn *conn)
     if (conn->next != NULL)
         conn->next->link = conn->link;
     *conn->link = conn->next;
+    /* Relaxed: CLOSING, which was seen, came after np_conn_set_reason(). */
+    int reason = atomic_load_explicit(&conn->end.reason, memory_order_relaxed);
+    np_count(&conn->fd.poller->counters.closed[reason], 1);
     /* Relaxed: a figure. */
     atomic_fetch_sub_explicit(&conn->fd.poller->conn_count, 1, memory_order_relaxed);
 }

@@ -17,15 +17,17 @@ static int keep(struct netpoll_conn *conn, struct linkbuffer_block *block, void 
 {
     if (conn->group->options.transform != NULL)
         return np_conn_decode(conn, block, data, n);
-    if (n <= NP_COPY_LIMIT && conn->group->options.handler != NETPOLL_HANDLER_INLINE)
-        return linkbuffer_write(conn->input.lb, data, n);
-    return linkbuffer_adopt(conn->input.lb, block, data, n);
+    if (n > NP_COPY_LIMIT || conn->group->options.handler == NETPOLL_HANDLER_INLINE)
+        return linkbuffer_adopt(conn->input.lb, block, data, n);
+    np_count(&conn->fd.poller->counters.bytes_copied, n);
+    return linkbuffer_write(conn->input.lb, data, n);
 }
 
 static void take(struct netpoll_conn *conn, struct linkbuffer_block *block, void *data, size_t n)
 {
     uint64_t word = np_state_read(&conn->state);
     np_count(&conn->fd.poller->counters.bytes_in, n);
+    np_count(&conn->fd.poller->counters.receives, 1);
     np_count(&conn->input.bytes, n);
     if ((word & NP_CONN_CLOSING) != 0 && (word & NP_CONN_DETACHED) == 0)
         return;
@@ -83,11 +85,25 @@ static bool is_wanted(const struct netpoll_conn *conn, uint64_t word)
     return (word & NP_CONN_PAUSED) == 0;
 }
 
+/* Receiving goes on or stops. */
+static void count_pause(const struct netpoll_conn *conn, uint64_t word, bool wanted)
+{
+    struct np_counters *counters = &conn->fd.poller->counters;
+    if (wanted || (conn->fd.flags & NP_FD_INPUT_WANTED) == 0)
+        return;
+    if ((word & NP_CONN_PAUSE_INPUT) != 0)
+        np_count(&counters->input_pauses, 1);
+    if ((word & NP_CONN_PAUSE_OUTPUT) != 0)
+        np_count(&counters->output_pauses, 1);
+}
+
 void np_conn_input_sync(struct netpoll_conn *conn)
 {
     if (conn->end.phase >= NP_PHASE_REMOVED)
         return;
-    bool wanted = is_wanted(conn, np_state_read(&conn->state));
+    uint64_t word = np_state_read(&conn->state);
+    bool wanted = is_wanted(conn, word);
+    count_pause(conn, word, wanted);
     int status = conn->fd.poller->backend->set_input(conn->fd.poller, &conn->fd, wanted);
     if (status != 0)
         np_conn_fail(conn, status, "receive");

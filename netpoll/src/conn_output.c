@@ -20,8 +20,7 @@ static void sent(struct netpoll_conn *conn, struct linkbuffer *lb, size_t n)
     (void)!linkbuffer_skip(lb, n);
     linkbuffer_release(lb);
     np_conn_note_activity(conn);
-    /* Relaxed: a figure. */
-    atomic_fetch_add_explicit(&conn->fd.poller->shared.bytes_out, n, memory_order_relaxed);
+    np_poller_count_sent(conn->fd.poller, n);
 }
 
 static void fail_output(struct netpoll_conn *conn)
@@ -179,8 +178,10 @@ int netpoll_conn_flush(struct netpoll_conn *conn)
     int status = may_write(conn);
     if (status != 0)
         return status;
-    if (linkbuffer_unread(lb) > options->output_hard_bytes)
+    if (linkbuffer_unread(lb) > options->output_hard_bytes) {
+        np_count_shared(&conn->fd.poller->shared.flushes_refused, 1);
         return -ENOBUFS;
+    }
     if (linkbuffer_flush(lb) == 0)
         return linkbuffer_unread(lb) > options->output_high_bytes;
     status = start_send(conn);

@@ -194,10 +194,12 @@ void np_conn_time_sync(struct netpoll_conn *conn)
         return;
     }
     uint64_t limit = close_limit(conn, now);
-    if (limit <= now)
-        np_conn_close(conn, NETPOLL_CLOSE_USER, NP_CONN_ABORTED);
-    else
+    if (limit > now) {
         arm(conn, limit);
+        return;
+    }
+    np_count(&conn->fd.poller->counters.close_timeouts, 1);
+    np_conn_close(conn, NETPOLL_CLOSE_USER, NP_CONN_ABORTED);
 }
 
 void np_conn_time_up(struct np_timer *timer)

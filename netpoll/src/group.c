@@ -104,6 +104,8 @@ static void open_here(struct np_group *group, struct np_poller *poller,
     int status = np_conn_open(group, poller, socket, NULL);
     if (status == 0)
         return;
+    np_count(status == -ECONNABORTED ? &poller->counters.refused : &poller->counters.accept_drops,
+             1);
     if (status != -ECONNABORTED)
         np_log_error(poller->runtime, status, "an accepted connection is dropped");
     close(socket->fd);

@@ -51,7 +51,7 @@ struct netpoll_stats {
     uint64_t write_timeouts;
     uint64_t idle_timeouts;
     uint64_t request_timeouts;
-    uint64_t close_timeouts; /**< what was queued could not be sent in time */
+    uint64_t close_timeouts; /**< closing took too long: what was left was aborted */
     uint64_t dial_timeouts;
     uint64_t wait_timeouts; /**< blocking calls on a connection that gave -ETIMEDOUT */
 
