@@ -7,8 +7,10 @@
 
 #include <mcache/mcache.h>
 #include <netpoll/error.h>
+#include <netpoll/server.h>
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -89,6 +91,18 @@ static bool is_refused(struct netpoll_conn *conn)
     return call.status != 0;
 }
 
+static void log_open(struct netpoll_conn *conn)
+{
+    char peer[NETPOLL_ADDRESS_BYTES];
+    struct netpoll_runtime *runtime = conn->fd.poller->runtime;
+    if (!np_log_is_on(runtime, NETPOLL_LOG_DEBUG))
+        return;
+    if (np_address_of_peer(conn->fd.fd, peer, sizeof peer) != 0)
+        snprintf(peer, sizeof peer, "a peer that has gone");
+    np_log(runtime, NETPOLL_LOG_DEBUG, "connection %llu opened: %s", (unsigned long long)conn->id,
+           peer);
+}
+
 static int watch(struct netpoll_conn *conn)
 {
     struct np_poller *poller = conn->fd.poller;
@@ -128,6 +142,7 @@ int np_conn_open(struct np_group *group, struct np_poller *poller, const struct 
         netpoll_conn_retain(conn);
         *handle = conn;
     }
+    log_open(conn);
     if (np_group_is_shutting_down(group))
         np_state_set(&conn->state, NP_CONN_SHUTDOWN);
     if (!conn->input.told_connect)

@@ -4,6 +4,7 @@
 
 #include "log.h"
 #include "socket.h"
+#include "stats.h"
 
 #include <netpoll/error.h>
 
@@ -125,6 +126,8 @@ static void leave_poller(struct netpoll_conn *conn)
     np_count(&conn->fd.poller->counters.closed[reason], 1);
     /* Relaxed: a figure. */
     atomic_fetch_sub_explicit(&conn->fd.poller->conn_count, 1, memory_order_relaxed);
+    np_log(conn->fd.poller->runtime, NETPOLL_LOG_DEBUG, "connection %llu closed: %s",
+           (unsigned long long)conn->id, np_close_reason_word((enum netpoll_close_reason)reason));
 }
 
 void np_conn_go_on_ending(struct netpoll_conn *conn)

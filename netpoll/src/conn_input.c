@@ -95,6 +95,8 @@ static void count_pause(const struct netpoll_conn *conn, uint64_t word, bool wan
         np_count(&counters->input_pauses, 1);
     if ((word & NP_CONN_PAUSE_OUTPUT) != 0)
         np_count(&counters->output_pauses, 1);
+    if ((word & NP_CONN_PAUSE_USER) != 0)
+        np_count(&counters->user_pauses, 1);
 }
 
 void np_conn_input_sync(struct netpoll_conn *conn)

@@ -25,6 +25,7 @@ struct np_counters {
     _Atomic uint64_t bytes_copied;
     _Atomic uint64_t input_pauses;
     _Atomic uint64_t output_pauses;
+    _Atomic uint64_t user_pauses;
     _Atomic uint64_t buffers_exhausted;
     _Atomic uint64_t accepted;
     _Atomic uint64_t accept_fails;

@@ -59,6 +59,7 @@ static void stop_pollers(struct netpoll_runtime *runtime, uint32_t count)
 {
     for (uint32_t i = 0; i < count; i++)
         np_poller_stop(&runtime->pollers[i]);
+    np_log_settle(runtime);
 }
 
 static int start_pollers(struct netpoll_runtime *runtime, const struct np_backend *backend)
@@ -155,14 +156,14 @@ int netpoll_runtime_create(const struct netpoll_runtime_options *options,
     *runtime = (struct netpoll_runtime){
         .poller_count = options->pollers != 0 ? options->pollers : cpus_allowed(),
         .batch_scheduling = !options->disable_batch_scheduling,
-        .log = options->log,
-        .log_arg = options->log_arg,
         .process = getpid(),
     };
     if (runtime->poller_count > POLLERS_MAX)
         runtime->poller_count = POLLERS_MAX;
     enum netpoll_backend backend = options->backend;
-    status = read_environment(runtime, &backend);
+    status = np_log_init(&runtime->log, options);
+    if (status == 0)
+        status = read_environment(runtime, &backend);
     if (status == 0) {
         runtime->pollers = mcache_alloc(runtime->poller_count * sizeof *runtime->pollers);
         status = runtime->pollers == NULL ? -ENOMEM : set_pool(runtime, options->pool);
@@ -173,6 +174,9 @@ int netpoll_runtime_create(const struct netpoll_runtime_options *options,
         free_runtime(runtime);
         return status;
     }
+    np_log(runtime, NETPOLL_LOG_INFO, "%u pollers on %s: %s", runtime->poller_count,
+           runtime->backend->name, runtime->reason);
+    runtime->log.pollers_run = true;
     *out = runtime;
     return 0;
 }

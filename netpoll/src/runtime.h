@@ -4,6 +4,7 @@
 #ifndef NP_RUNTIME_H
 #define NP_RUNTIME_H
 
+#include "log.h"
 #include "poller.h"
 
 #include <netpoll/runtime.h>
@@ -19,8 +20,7 @@ struct netpoll_runtime {
     bool owns_pool;
     pid_t process; /* that made it: a child of fork(2) has none of its threads */
     struct gopool *pool;
-    netpoll_log_fn *log;
-    void *log_arg;
+    struct np_log log;
     const struct np_backend *backend;
     char reason[NP_REASON_BYTES];
     _Atomic uint32_t group_count;  /* servers and dialers; what they did is ordered by their own
@@ -30,6 +30,13 @@ struct netpoll_runtime {
 
 /* Whether this process is a child of the one that made the runtime. */
 bool np_runtime_is_foreign(const struct netpoll_runtime *runtime);
+
+/* Whether a line of this level would be told; for what only the line needs. Any thread. */
+static inline bool np_log_is_on(const struct netpoll_runtime *runtime, enum netpoll_log_level level)
+{
+    /* Relaxed: pairs with netpoll_runtime_set_log_level(). */
+    return (int)level <= atomic_load_explicit(&runtime->log.level, memory_order_relaxed);
+}
 
 /* The poller that has the fewest connections. */
 struct np_poller *np_runtime_pick(struct netpoll_runtime *runtime);

@@ -2,6 +2,7 @@
 #include "server.h"
 
 #include "listener.h"
+#include "log.h"
 #include "runtime.h"
 
 #include <mcache/mcache.h>
@@ -92,7 +93,8 @@ static void drop_listener(struct netpoll_server *server, struct np_listener *lis
 }
 
 /* Under the mutex, which it leaves while it waits. */
-static int add_listener(struct netpoll_server *server, const struct np_address *address)
+static int add_listener(struct netpoll_server *server, const struct np_address *address,
+                        char listening_on[NETPOLL_ADDRESS_BYTES])
 {
     struct np_listener *listener;
     if (np_group_is_shutting_down(&server->group))
@@ -114,6 +116,8 @@ static int add_listener(struct netpoll_server *server, const struct np_address *
     *server->listeners_end = listener;
     server->listeners_end = &listener->next;
     server->listener_count++;
+    if (np_address_of_socket(listener->fd.fd, listening_on, NETPOLL_ADDRESS_BYTES) != 0)
+        listening_on[0] = '\0'; /* for the log only */
     return 0;
 }
 
@@ -126,6 +130,7 @@ static bool is_poller_of(const struct netpoll_runtime *runtime)
 int netpoll_server_listen(struct netpoll_server *server, const char *address)
 {
     struct np_address parsed;
+    char listening_on[NETPOLL_ADDRESS_BYTES];
     if (np_runtime_is_foreign(server->group.runtime))
         return -EPERM;
     if (is_poller_of(server->group.runtime))
@@ -134,8 +139,11 @@ int netpoll_server_listen(struct netpoll_server *server, const char *address)
     if (status != 0)
         return status;
     pthread_mutex_lock(&server->group.mutex);
-    status = add_listener(server, &parsed);
+    status = add_listener(server, &parsed, listening_on);
     pthread_mutex_unlock(&server->group.mutex);
+    /* Not under the mutex: the log function may ask the server. */
+    if (status == 0)
+        np_log(server->group.runtime, NETPOLL_LOG_INFO, "listening on %s", listening_on);
     return status;
 }
 
@@ -177,7 +185,12 @@ static void stop_listeners(struct np_group *group)
 
 int netpoll_server_shutdown(struct netpoll_server *server, int64_t timeout_ms)
 {
-    return np_group_shut_down(&server->group, timeout_ms, stop_listeners);
+    bool is_first = !np_group_is_shutting_down(&server->group);
+    int aborted = np_group_shut_down(&server->group, timeout_ms, stop_listeners);
+    if (is_first && aborted >= 0)
+        np_log(server->group.runtime, NETPOLL_LOG_INFO,
+               "a server has shut down, connections aborted: %d", aborted);
+    return aborted;
 }
 
 int netpoll_server_destroy(struct netpoll_server *server)

@@ -1,9 +1,32 @@
 /* The figures of a runtime: read from what its pollers count, and added up. Any thread. */
-#include <netpoll/stats.h>
+#include "stats.h"
 
 #include "runtime.h"
 
+#include <netpoll/stats.h>
+
 #include <errno.h>
+
+const char *np_close_reason_word(enum netpoll_close_reason reason)
+{
+    static const char *const words[] = {
+        [NETPOLL_CLOSE_NONE] = "none",
+        [NETPOLL_CLOSE_EOF] = "eof",
+        [NETPOLL_CLOSE_RESET] = "reset",
+        [NETPOLL_CLOSE_USER] = "user",
+        [NETPOLL_CLOSE_PANIC] = "panic",
+        [NETPOLL_CLOSE_ERROR] = "error",
+        [NETPOLL_CLOSE_SHUTDOWN] = "shutdown",
+        [NETPOLL_CLOSE_READ_TIMEOUT] = "read_timeout",
+        [NETPOLL_CLOSE_WRITE_TIMEOUT] = "write_timeout",
+        [NETPOLL_CLOSE_IDLE_TIMEOUT] = "idle_timeout",
+        [NETPOLL_CLOSE_BAD_MESSAGE] = "bad_message",
+        [NETPOLL_CLOSE_DETACHED] = "detached",
+    };
+    _Static_assert(sizeof words / sizeof words[0] == NETPOLL_CLOSE_REASON_COUNT,
+                   "a word for each reason");
+    return words[reason];
+}
 
 static uint64_t figure(const _Atomic uint64_t *counter)
 {
@@ -53,6 +76,7 @@ static void read_poller(const struct np_poller *poller, struct netpoll_stats *ou
     out->flushes_refused = figure(&shared->flushes_refused);
     out->input_pauses = figure(&own->input_pauses);
     out->output_pauses = figure(&own->output_pauses);
+    out->user_pauses = figure(&own->user_pauses);
     out->wakeups = figure(&own->wakeups);
     out->posts_woke = figure(&shared->posts_woke);
     out->round_us_sum = figure(&own->round_ns_sum) / 1000;
@@ -81,6 +105,7 @@ void netpoll_runtime_stats_read(const struct netpoll_runtime *runtime, struct ne
         read_poller(&runtime->pollers[i], &one);
         add(out, &one);
     }
+    out->log_suppressed = np_log_suppressed(runtime);
 }
 
 int netpoll_runtime_poller_stats_read(const struct netpoll_runtime *runtime, uint32_t index,

@@ -33,14 +33,28 @@ enum netpoll_backend {
     NETPOLL_BACKEND_IO_URING = 2,
 };
 
+/** How much a line of the log matters; as an option, the least that is told. */
 enum netpoll_log_level {
-    NETPOLL_LOG_ERROR = 0, /**< something was lost, a connection for example */
-    NETPOLL_LOG_WARNING = 1,
+    NETPOLL_LOG_DEFAULT = 0, /**< as an option: NETPOLL_LOG_WARNING */
+    NETPOLL_LOG_ERROR = 1,   /**< something was lost, a connection for example */
+    NETPOLL_LOG_WARNING = 2, /**< it works, but not as well as it could */
+    NETPOLL_LOG_INFO = 3,    /**< the backend, addresses that are listened on, shutdowns */
+    NETPOLL_LOG_DEBUG = 4,   /**< every connection that opens and closes */
 };
+
+/** Default of log_rate. */
+#define NETPOLL_LOG_RATE_DEFAULT 10
+/** Default of log_burst. */
+#define NETPOLL_LOG_BURST_DEFAULT 20
+/** Largest log_rate. */
+#define NETPOLL_LOG_RATE_MAX 1000000
+/** As log_rate: no limit. */
+#define NETPOLL_LOG_RATE_NONE UINT32_MAX
 
 /**
  * Takes one line of the log.
  *
+ * @param level    never NETPOLL_LOG_DEFAULT
  * @param message  no newline; borrowed until the call returns
  *
  * A panic in it is contained, and the line then goes to stderr.
@@ -51,15 +65,22 @@ typedef void netpoll_log_fn(enum netpoll_log_level level, const char *message, v
 
 /** Zero is the default of every field. */
 struct netpoll_runtime_options {
-    enum netpoll_backend backend;  /**< NETPOLL_BACKEND_AUTO */
-    uint32_t pollers;              /**< poller threads; 0: one per CPU allowed; at most 256 */
-    struct gopool *pool;           /**< borrowed until destroy, and not to be stopped before;
- what it does when it is full is for others: connections wait until it takes them.
- NULL: the runtime makes its own */
-    bool disable_batch_scheduling; /**< false: pollers ask for SCHED_BATCH, see sched(7) */
-    netpoll_log_fn *log;           /**< NULL: one line on stderr */
-    void *log_arg;                 /**< handed to log */
-    uint32_t reserved[4];          /**< must be zero */
+    enum netpoll_backend backend;     /**< NETPOLL_BACKEND_AUTO */
+    uint32_t pollers;                 /**< poller threads; 0: one per CPU allowed; at most 256 */
+    struct gopool *pool;              /**< borrowed until destroy, and not to be stopped before;
+    what it does when it is full is for others: connections wait until it takes them.
+    NULL: the runtime makes its own */
+    bool disable_batch_scheduling;    /**< false: pollers ask for SCHED_BATCH, see sched(7) */
+    netpoll_log_fn *log;              /**< NULL: one line on stderr */
+    void *log_arg;                    /**< handed to log */
+    enum netpoll_log_level log_level; /**< NETPOLL_LOG_WARNING */
+    /**
+     * Lines a second of each level; those beyond are suppressed, counted (netpoll_stats.
+     * log_suppressed), and told as a number within about a second. 0: 10
+     */
+    uint32_t log_rate;
+    uint32_t log_burst;   /**< lines of a level that may come at once. 0: 20 */
+    uint32_t reserved[4]; /**< must be zero */
 };
 
 /**
@@ -71,7 +92,8 @@ struct netpoll_runtime_options {
  *
  * @param options  borrowed; NULL: all defaults
  * @param out      the runtime, NULL on failure
- * @return 0; -EINVAL for an unknown backend (also in NETPOLL_BACKEND), too many pollers or a
+ * @return 0; -EINVAL for an unknown backend (also in NETPOLL_BACKEND) or log level, too many
+ *         pollers, a log_rate above NETPOLL_LOG_RATE_MAX other than NETPOLL_LOG_RATE_NONE, or a
  *         reserved field set; -ENOTSUP when io_uring was asked for and does not work (the reason
  *         is logged); -ENOMEM, -EMFILE, -EAGAIN as the system says
  *
@@ -102,6 +124,14 @@ NETPOLL_API void netpoll_runtime_backend(const struct netpoll_runtime *runtime,
 /** Number of poller threads. */
 NETPOLL_API NETPOLL_MUST_CHECK uint32_t
 netpoll_runtime_pollers(const struct netpoll_runtime *runtime);
+
+/**
+ * Tells lines of this level and of those that matter more, from now on.
+ *
+ * @return 0; -EINVAL for an unknown level
+ */
+NETPOLL_API NETPOLL_MUST_CHECK int netpoll_runtime_set_log_level(struct netpoll_runtime *runtime,
+                                                                 enum netpoll_log_level level);
 
 /** The pool that handlers run on. Memory: borrowed until the runtime is destroyed. */
 NETPOLL_API NETPOLL_MUST_CHECK struct gopool *

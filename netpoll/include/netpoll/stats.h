@@ -45,6 +45,7 @@ struct netpoll_stats {
     uint64_t flushes_refused; /**< calls of netpoll_conn_flush() that gave -ENOBUFS */
     uint64_t input_pauses;    /**< receiving stopped because enough was unread */
     uint64_t output_pauses;   /**< receiving stopped because the output was above its high mark */
+    uint64_t user_pauses;     /**< receiving stopped by netpoll_conn_pause() */
 
     /* Timeouts that have passed: see struct netpoll_conn_options. */
     uint64_t read_timeouts;
