@@ -29,7 +29,7 @@ static void free_conn(struct netpoll_conn *conn)
     linkbuffer_destroy(conn->output.lb);
     /* Relaxed: nobody else has it any more. */
     struct np_conn_extra *extra = atomic_load_explicit(&conn->extra, memory_order_relaxed);
-    if (extra != NULL) {
+    if (extra != NULL && extra != &np_conn_no_extra) {
         linkbuffer_destroy(extra->codec.wire_in);
         linkbuffer_destroy(extra->codec.wire_out);
         mcache_free(extra);
@@ -103,20 +103,6 @@ static void log_open(struct netpoll_conn *conn)
            peer);
 }
 
-static int watch(struct netpoll_conn *conn)
-{
-    struct np_poller *poller = conn->fd.poller;
-    int status = poller->backend->add(poller, &conn->fd);
-    if (status != 0)
-        return status;
-    conn->next = poller->conns;
-    conn->link = &poller->conns;
-    if (conn->next != NULL)
-        conn->next->link = &conn->next;
-    poller->conns = conn;
-    return 0;
-}
-
 int np_conn_open(struct np_group *group, struct np_poller *poller, const struct np_socket *socket,
                  struct netpoll_conn **handle)
 {
@@ -127,7 +113,7 @@ int np_conn_open(struct np_group *group, struct np_poller *poller, const struct 
         conn->fd.flags |= NP_FD_UNIX;
     int status = is_refused(conn) ? -ECONNABORTED : np_conn_codec_open(conn);
     if (status == 0) {
-        status = watch(conn);
+        status = poller->backend->add(poller, &conn->fd);
         if (status != 0)
             np_conn_codec_close(conn);
     }

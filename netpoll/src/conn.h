@@ -43,7 +43,9 @@ struct np_conn_extra {
     /* By enum netpoll_timeout; 0: as the options say. Written by any thread, followed by a poke. */
     _Atomic int64_t timeouts_ms[4];
     /* Times of CLOCK_MONOTONIC in ms; 0: none. Written likewise, and who waits is woken. */
-    _Atomic int64_t deadlines_ms[2];            /* by enum netpoll_deadline */
+    _Atomic int64_t deadlines_ms[2]; /* by enum netpoll_deadline */
+    /* For the end; pushed to as posts, taken whole by the last turn. */
+    _Atomic(struct np_conn_call *) callbacks;
     _Atomic(netpoll_detached_fn *) on_detached; /* set before DETACHED, as is its arg */
     void *on_detached_arg;
     struct np_conn_codec codec; /* when its options have a transform; before the first event */
@@ -57,13 +59,13 @@ struct np_conn_input {
     _Atomic uint32_t need;
     _Atomic uint32_t frame; /* size of the frame at the head; 0: not known. Ordered as need */
     _Atomic uint64_t bytes; /* received; written by the poller */
-    size_t consumed;        /* by the running handler */
+    uint32_t consumed;      /* by the running handler; stops at its largest value */
     /* Low halves of the poller's milliseconds. Relaxed: a time out by a moment does no harm. */
     _Atomic uint32_t last_ms;    /* something came or went, or a turn ended */
     _Atomic uint32_t message_ms; /* the message that is not complete began */
     _Atomic uint32_t request_ms; /* on_request was called */
     /* Why reading cannot go on, -ETIMEDOUT or -EMSGSIZE; 0: it can. Ordered as need. */
-    _Atomic int32_t fault;
+    _Atomic int16_t fault;
     /* After the peer's end: the handler has taken what it wants. Ordered as need. */
     _Atomic bool exhausted;
     bool told_connect; /* on_connect has run */
@@ -92,8 +94,6 @@ struct np_conn_end {
     bool told_cancel;       /* poller */
     _Atomic bool is_timed;  /* poller: its timer is near enough; a hint for the others */
     uint32_t closing_ms;    /* poller: low half of the milliseconds when DRAIN began */
-    /* Pushed to as posts; taken whole at the end. */
-    _Atomic(struct np_conn_call *) callbacks;
 };
 
 struct netpoll_conn {
@@ -116,9 +116,10 @@ struct netpoll_conn {
     };
     void *data;
     uint64_t id;
-    struct netpoll_conn *next; /* on the poller's list */
-    struct netpoll_conn **link;
 };
+
+/* With two empty buffers of 128 bytes an idle connection takes 512. */
+_Static_assert(sizeof(struct netpoll_conn) <= 256, "a connection fits a block of 256 bytes");
 
 /* conn.c. Takes the descriptor on success, when the group has counted the connection and the poller
  * too. handle: the connection, retained; NULL: nobody wants it. Poller thread. */
@@ -177,8 +178,11 @@ uint64_t np_conn_now_ms(const struct netpoll_conn *conn);
 int64_t np_conn_timeout_ms(const struct netpoll_conn *conn, enum netpoll_timeout which);
 /* The same, in milliseconds of CLOCK_MONOTONIC; 0: none. */
 int64_t np_conn_deadline_ms(const struct netpoll_conn *conn, enum netpoll_deadline which);
-/* NULL: no memory. Any thread. */
-struct np_conn_extra *np_conn_extra(struct netpoll_conn *conn);
+/* Makes it if need be: 0; -ENOMEM; -ENOTCONN when the connection has ended without. Any thread. */
+int np_conn_extra(struct netpoll_conn *conn, struct np_conn_extra **out);
+/* The one of connections that have ended without: nothing is in it, and nothing can be put there.
+ */
+extern struct np_conn_extra np_conn_no_extra;
 
 /* conn_output.c. */
 int np_conn_output_lend(struct np_fd *fd, struct iovec *iov, int max);

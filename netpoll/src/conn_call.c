@@ -76,6 +76,24 @@ static void call_disconnect(struct netpoll_conn *conn, void *arg)
     call->fn(conn, (enum netpoll_close_reason)reason, conn->group->options.arg);
 }
 
+/* A callback may add more; when none has, the list is over. */
+static void run_close_callbacks(struct netpoll_conn *conn)
+{
+    struct np_conn_extra *extra = NULL;
+    struct np_conn_call *first = NULL;
+    /* Nobody has added one, and nobody can from here on. Acquire: pairs with np_conn_extra(). */
+    if (atomic_compare_exchange_strong_explicit(&conn->extra, &extra, &np_conn_no_extra,
+                                                memory_order_acq_rel, memory_order_acquire))
+        return;
+    /* Acquire, both: pair with push(). */
+    while (!atomic_compare_exchange_strong_explicit(&extra->callbacks, &first, &list_is_over,
+                                                    memory_order_acquire, memory_order_acquire)) {
+        first = atomic_exchange_explicit(&extra->callbacks, NULL, memory_order_acquire);
+        run_calls(conn, first);
+        first = NULL;
+    }
+}
+
 void np_conn_run_end_callbacks(struct netpoll_conn *conn, netpoll_disconnect_fn *on_disconnect,
                                netpoll_conn_fn *on_detached)
 {
@@ -84,14 +102,7 @@ void np_conn_run_end_callbacks(struct netpoll_conn *conn, netpoll_disconnect_fn 
         np_conn_call(conn, call_disconnect, &disconnect);
     if (on_detached != NULL)
         np_conn_call(conn, on_detached, NULL);
-    /* Acquire: pairs with push(). A callback may add more; when none has, the list is over. */
-    struct np_conn_call *first = NULL;
-    while (!atomic_compare_exchange_strong_explicit(&conn->end.callbacks, &first, &list_is_over,
-                                                    memory_order_acquire, memory_order_acquire)) {
-        first = atomic_exchange_explicit(&conn->end.callbacks, NULL, memory_order_acquire);
-        run_calls(conn, first);
-        first = NULL;
-    }
+    run_close_callbacks(conn);
 }
 
 /* False when the list is over. Release: pairs with whoever takes the list whole. */
@@ -141,12 +152,16 @@ int netpoll_conn_post(struct netpoll_conn *conn, netpoll_conn_fn *fn, void *arg)
 
 int netpoll_conn_add_close_callback(struct netpoll_conn *conn, netpoll_conn_fn *fn, void *arg)
 {
+    struct np_conn_extra *extra;
     if (fn == NULL)
         return -EINVAL;
+    int status = np_conn_extra(conn, &extra);
+    if (status != 0)
+        return status;
     struct np_conn_call *call = new_call(fn, arg);
     if (call == NULL)
         return -ENOMEM;
-    if (push(&conn->end.callbacks, call))
+    if (push(&extra->callbacks, call))
         return 0;
     mcache_free(call);
     return -ENOTCONN;

@@ -22,11 +22,12 @@ int np_conn_codec_open(struct netpoll_conn *conn)
     const struct netpoll_transform *transform = conn->group->options.transform;
     if (transform == NULL)
         return 0;
-    struct np_conn_extra *extra = np_conn_extra(conn);
-    if (extra == NULL)
-        return -ENOMEM;
+    struct np_conn_extra *extra;
+    int status = np_conn_extra(conn, &extra);
+    if (status != 0)
+        return status;
     struct np_conn_codec *codec = &extra->codec;
-    int status = linkbuffer_create(&codec->wire_in);
+    status = linkbuffer_create(&codec->wire_in);
     if (status == 0)
         status = linkbuffer_create(&codec->wire_out);
     if (status == 0)

@@ -118,9 +118,6 @@ static void end(struct netpoll_conn *conn)
 
 static void leave_poller(struct netpoll_conn *conn)
 {
-    if (conn->next != NULL)
-        conn->next->link = conn->link;
-    *conn->link = conn->next;
     /* Relaxed: CLOSING, which was seen, came after np_conn_set_reason(). */
     int reason = atomic_load_explicit(&conn->end.reason, memory_order_relaxed);
     np_count(&conn->fd.poller->counters.closed[reason], 1);
@@ -199,9 +196,10 @@ int netpoll_conn_detach(struct netpoll_conn *conn, netpoll_detached_fn *fn, void
 {
     if (fn == NULL)
         return -EINVAL;
-    struct np_conn_extra *extra = np_conn_extra(conn);
-    if (extra == NULL)
-        return -ENOMEM;
+    struct np_conn_extra *extra;
+    int status = np_conn_extra(conn, &extra);
+    if (status != 0)
+        return status;
     netpoll_detached_fn *none = NULL;
     /* Relaxed: the transition to DETACHED publishes both. */
     if (!atomic_compare_exchange_strong_explicit(&extra->on_detached, &none, fn,

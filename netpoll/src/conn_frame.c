@@ -98,7 +98,7 @@ void np_conn_measure_frame(struct netpoll_conn *conn)
     if (status == 0 || status == -EAGAIN || status == NETPOLL_EOF || status == -ECONNRESET ||
         status == -ENOTCONN)
         return;
-    atomic_store_explicit(&input->fault, status, memory_order_relaxed);
+    atomic_store_explicit(&input->fault, (int16_t)status, memory_order_relaxed);
 }
 
 int netpoll_conn_next_frame(struct netpoll_conn *conn, const void **out, size_t *n)

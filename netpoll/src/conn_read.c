@@ -26,8 +26,9 @@ int np_conn_want(struct netpoll_conn *conn, size_t n)
 
 static int consumed(struct netpoll_conn *conn, int status, size_t n)
 {
+    uint32_t room = UINT32_MAX - conn->input.consumed;
     if (status == 0)
-        conn->input.consumed += n;
+        conn->input.consumed += n < room ? (uint32_t)n : room;
     return status;
 }
 
@@ -75,7 +76,7 @@ ssize_t netpoll_conn_read(struct netpoll_conn *conn, void *into, size_t n)
     if (status != 0)
         return status;
     n = linkbuffer_read(conn->input.lb, into, n);
-    conn->input.consumed += n;
+    (void)consumed(conn, 0, n);
     return (ssize_t)n;
 }
 

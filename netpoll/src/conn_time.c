@@ -2,7 +2,6 @@
  * what sets them. */
 #include "conn.h"
 
-#include <mcache/mcache.h>
 #include <netpoll/error.h>
 
 #include <errno.h>
@@ -211,23 +210,6 @@ void np_conn_time_up(struct np_timer *timer)
     np_conn_go_on_ending(conn);
 }
 
-struct np_conn_extra *np_conn_extra(struct netpoll_conn *conn)
-{
-    /* Acquire: pairs with the release below. */
-    struct np_conn_extra *extra = atomic_load_explicit(&conn->extra, memory_order_acquire);
-    if (extra != NULL)
-        return extra;
-    struct np_conn_extra *fresh = mcache_alloc(sizeof *fresh);
-    if (fresh == NULL)
-        return NULL;
-    *fresh = (struct np_conn_extra){0};
-    if (atomic_compare_exchange_strong_explicit(&conn->extra, &extra, fresh, memory_order_acq_rel,
-                                                memory_order_acquire))
-        return fresh;
-    mcache_free(fresh);
-    return extra;
-}
-
 /* A limit has changed: the poller arms its timer anew, and who waits looks. */
 static int set_limit(struct netpoll_conn *conn, _Atomic int64_t *limit, int64_t value)
 {
@@ -254,17 +236,19 @@ int netpoll_conn_set_timeout(struct netpoll_conn *conn, enum netpoll_timeout whi
 {
     if ((unsigned)which > NETPOLL_REQUEST_TIMEOUT || is_out_of_range(timeout_ms))
         return -EINVAL;
-    struct np_conn_extra *extra = np_conn_extra(conn);
-    return extra == NULL ? -ENOMEM : set_limit(conn, &extra->timeouts_ms[which], timeout_ms);
+    struct np_conn_extra *extra;
+    int status = np_conn_extra(conn, &extra);
+    return status != 0 ? status : set_limit(conn, &extra->timeouts_ms[which], timeout_ms);
 }
 
 int netpoll_conn_set_deadline(struct netpoll_conn *conn, enum netpoll_deadline which, int64_t in_ms)
 {
     if ((unsigned)which > NETPOLL_WRITE_DEADLINE || is_out_of_range(in_ms))
         return -EINVAL;
-    struct np_conn_extra *extra = np_conn_extra(conn);
-    if (extra == NULL)
-        return -ENOMEM;
+    struct np_conn_extra *extra;
+    int status = np_conn_extra(conn, &extra);
+    if (status != 0)
+        return status;
     int64_t at = in_ms == NETPOLL_TIMEOUT_NONE ? 0 : (int64_t)clock_ms() + in_ms;
     return set_limit(conn, &extra->deadlines_ms[which], at);
 }

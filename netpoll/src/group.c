@@ -154,10 +154,13 @@ static void visit(struct np_sweep *sweep, struct netpoll_conn *conn)
 static void sweep_poller(struct np_work *work)
 {
     struct np_sweep *sweep = (struct np_sweep *)work;
-    struct netpoll_conn *next;
-    /* A visit may take the connection off the list, but no other one. */
-    for (struct netpoll_conn *conn = sweep->poller->conns; conn != NULL; conn = next) {
-        next = conn->next;
+    struct np_fd_table *fds = &sweep->poller->fds;
+    /* A visit may remove any descriptor and add others: those are of no group that ends. */
+    for (uint32_t slot = 0; slot < fds->count; slot++) {
+        struct np_fd *fd = fds->entries[slot].fd;
+        if (fd == NULL || fd->kind != NP_FD_STREAM)
+            continue;
+        struct netpoll_conn *conn = (struct netpoll_conn *)fd;
         if (conn->group == sweep->group)
             visit(sweep, conn);
     }

@@ -44,7 +44,6 @@ struct np_poller {
     struct np_wheel wheel;
     struct np_timer memory_timer; /* armed while there may be free memory to give back */
     struct np_hot_block hot;
-    struct netpoll_conn *conns;   /* every connection of this poller */
     struct netpoll_conn *running; /* whose inline turn this thread is in; it sends at its end */
     struct gopool_task *tasks;    /* turns for the pool, submitted together */
     struct gopool_task **tasks_end;

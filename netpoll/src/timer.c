@@ -4,7 +4,9 @@
 #include <string.h>
 
 #define SLOT_BITS 6U
-#define SLOT_MASK (NP_WHEEL_SLOTS - 1U)
+/* Two million years: a time beyond is an error of the caller. */
+#define EXPIRES_MAX ((UINT64_C(1) << 56) - 1)
+#define SLOT_MASK   (NP_WHEEL_SLOTS - 1U)
 
 void np_wheel_init(struct np_wheel *wheel, uint64_t now_ms)
 {
@@ -29,7 +31,7 @@ static void place(struct np_wheel *wheel, struct np_timer *timer)
         index = last; /* beyond the wheel's reach: placed anew when the slot comes up */
     unsigned slot = (unsigned)(index & SLOT_MASK);
     struct np_timer **head = &wheel->slots[level][slot];
-    timer->level = (uint8_t)level;
+    timer->level = level & 0xff;
     timer->next = *head;
     timer->link = head;
     if (timer->next != NULL)
@@ -52,7 +54,7 @@ static void unlink_timer(struct np_wheel *wheel, struct np_timer *timer)
 
 void np_wheel_add(struct np_wheel *wheel, struct np_timer *timer, uint64_t at_ms)
 {
-    timer->expires = at_ms > wheel->tick ? at_ms : wheel->tick + 1;
+    timer->expires = (at_ms > wheel->tick ? at_ms : wheel->tick + 1) & EXPIRES_MAX;
     wheel->count++;
     place(wheel, timer);
 }

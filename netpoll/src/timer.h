@@ -17,8 +17,8 @@
 struct np_timer {
     struct np_timer *next;
     struct np_timer **link; /* what points here; NULL: not in a wheel */
-    uint64_t expires;       /* tick */
-    uint8_t level;
+    uint64_t expires : 56;  /* tick */
+    uint64_t level : 8;
     void (*fn)(struct np_timer *timer);
 };
 
