@@ -19,11 +19,21 @@ struct np_fd_entry {
     uint32_t next_free;
 };
 
+#define NP_FD_CHUNK_BITS 8U
+#define NP_FD_CHUNK      (UINT32_C(1) << NP_FD_CHUNK_BITS)
+
+/* It grows by chunks, so that an entry never moves and none is touched before it is used. */
 struct np_fd_table {
-    struct np_fd_entry *entries;
-    uint32_t count;
+    struct np_fd_entry **chunks;
+    uint32_t room;       /* chunks that the array has room for */
+    uint32_t count;      /* entries */
     uint32_t first_free; /* count: none is free */
 };
+
+static inline struct np_fd_entry *np_fd_table_entry(const struct np_fd_table *table, uint32_t slot)
+{
+    return &table->chunks[slot >> NP_FD_CHUNK_BITS][slot & (NP_FD_CHUNK - 1)];
+}
 
 /* Gives fd a slot. 0 or -ENOMEM. */
 int np_fd_table_add(struct np_fd_table *table, struct np_fd *fd);

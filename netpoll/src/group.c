@@ -157,7 +157,7 @@ static void sweep_poller(struct np_work *work)
     struct np_fd_table *fds = &sweep->poller->fds;
     /* A visit may remove any descriptor and add others: those are of no group that ends. */
     for (uint32_t slot = 0; slot < fds->count; slot++) {
-        struct np_fd *fd = fds->entries[slot].fd;
+        struct np_fd *fd = np_fd_table_entry(fds, slot)->fd;
         if (fd == NULL || fd->kind != NP_FD_STREAM)
             continue;
         struct netpoll_conn *conn = (struct netpoll_conn *)fd;

@@ -43,7 +43,7 @@ Test(fd_table, keys_leave_the_upper_byte_to_the_backend)
     struct np_fd fd = {0};
     /* Every generation but the last two is passed over. */
     cr_assert_eq(np_fd_table_add(&table, &fd), 0);
-    table.entries[fd.slot].generation = (UINT32_C(1) << NP_FD_GENERATION_BITS) - 2;
+    np_fd_table_entry(&table, fd.slot)->generation = (UINT32_C(1) << NP_FD_GENERATION_BITS) - 2;
     for (unsigned i = 0; i < 4; i++) {
         uint64_t key = np_fd_table_key(&table, &fd);
         cr_assert_eq(key >> 56, 0);
