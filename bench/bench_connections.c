@@ -27,6 +27,8 @@
 #define PROMISERS     5000
 #define PROMISE_BYTES (UINT32_C(16) << 20)
 #define TRIALS        50
+/* Idle workers are reaped after ten seconds. */
+#define REAPED_MS 12000
 
 static const char *const backends[] = {"epoll", "io_uring"};
 
@@ -136,13 +138,13 @@ static void measure_idle(const char *backend, const struct settings *set)
     int first = dial(&server);
     for (int i = 0; i < 100; i++)
         round_trip(first, frame, n);
-    sleep_ms(1500);
+    sleep_ms(REAPED_MS);
     uint64_t before = read_kib(&server, "smaps_rollup", "Private_Dirty");
     for (uint32_t i = 0; i < set->connections; i++) {
         fds[i] = dial(&server);
         round_trip(fds[i], frame, n);
     }
-    sleep_ms(1500);
+    sleep_ms(REAPED_MS);
     uint64_t after = read_kib(&server, "smaps_rollup", "Private_Dirty");
     printf("idle_connection_%s %.0f B\n", backend,
            1024.0 * ((double)after - (double)before) / set->connections);
@@ -163,7 +165,7 @@ static void measure_rest(const char *backend, const struct settings *set)
     int fd = dial(&server);
     for (int i = 0; i < 1000; i++)
         round_trip(fd, frame, FRAME_HEAD_BYTES + 64);
-    sleep_ms(12000); /* idle workers are reaped after ten seconds */
+    sleep_ms(REAPED_MS);
     if (process_usage_read(&server, &before) != 0)
         fail("usage", -ESRCH);
     sleep_ms(10000);

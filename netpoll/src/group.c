@@ -108,9 +108,10 @@ static void open_here(struct np_group *group, struct np_poller *poller,
              1);
     if (status != -ECONNABORTED)
         np_log_error(poller->runtime, status, "an accepted connection is dropped");
-    close(socket->fd);
-    /* Relaxed: a figure; takes back what np_group_conn_added() has counted. */
+    /* Relaxed: a figure; takes back what np_group_conn_added() has counted, before the peer sees
+     * the end. */
     atomic_fetch_sub_explicit(&poller->conn_count, 1, memory_order_relaxed);
+    close(socket->fd);
     np_group_conn_gone(group);
 }
 
