@@ -69,6 +69,8 @@ static void epoll_close(struct np_poller *poller)
 /* A unix socket wakes its writer at every read of the peer, so it asks for that only when full. */
 static uint32_t events_of(const struct np_fd *fd)
 {
+    if (fd->kind == NP_FD_WATCH)
+        return fd->poll_events | (uint32_t)EPOLLONESHOT;
     if (fd->kind != NP_FD_STREAM)
         return EPOLLIN | EPOLLET;
     if ((fd->flags & NP_FD_UNIX) != 0 && (fd->flags & NP_FD_OUTPUT_WANTED) == 0)
@@ -143,6 +145,9 @@ static int epoll_set_input(struct np_poller *poller, struct np_fd *fd, bool want
         return 0;
     }
     fd->flags |= NP_FD_INPUT_WANTED;
+    /* Asked anew, so that what is so already is told. */
+    if (fd->kind == NP_FD_WATCH)
+        return control(poller, fd, EPOLL_CTL_MOD);
     if ((fd->flags & (NP_FD_READABLE | NP_FD_HUNG_UP)) != 0)
         list_ready(poller->backend_state, fd);
     return 0;
@@ -260,6 +265,11 @@ static void dispatch(struct epoll_state *state, struct np_fd *fd, uint32_t event
 {
     /* A unix peer's orderly close(2) hangs up at once, with its bytes still to be read. */
     uint32_t broken = (fd->flags & NP_FD_UNIX) != 0 ? EPOLLERR : EPOLLHUP | EPOLLERR;
+    if (fd->kind == NP_FD_WATCH) {
+        if (may_go_on(fd, NP_FD_INPUT_WANTED))
+            fd->ops->input_done(fd, events); /* the bits of poll(2) */
+        return;
+    }
     /* Urgent data makes a read stop at its mark, so after it too only EAGAIN means empty. */
     if ((events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR | EPOLLPRI)) != 0)
         fd->flags |= NP_FD_HUNG_UP;

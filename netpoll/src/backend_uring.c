@@ -257,6 +257,9 @@ static int uring_set_input(struct np_poller *poller, struct np_fd *fd, bool want
     if (wanted == ((fd->flags & NP_FD_INPUT_WANTED) != 0))
         return 0;
     fd->flags ^= NP_FD_INPUT_WANTED;
+    /* Its events may be others when it is wanted again. */
+    if (fd->kind == NP_FD_WATCH && !wanted)
+        (void)np_uring_cancel_all(poller->backend_state, fd);
     list_review(poller->backend_state, fd);
     return 0;
 }

@@ -19,6 +19,7 @@ enum np_fd_kind {
     NP_FD_STREAM, /* bytes: every question may be asked */
     NP_FD_ACCEPT, /* a listener: input_done() gets an accepted descriptor */
     NP_FD_POLL,   /* readiness only: input_done() gets poll(2) events, the owner reads */
+    NP_FD_WATCH,  /* poll_events of poll(2), told once to input_done() each time input is wanted */
 };
 
 struct np_fd_ops {
@@ -59,6 +60,7 @@ enum np_fd_flags {
 struct np_fd {
     int fd;
     uint8_t kind;
+    uint8_t poll_events; /* of NP_FD_WATCH */
     uint16_t flags;
     uint32_t slot;      /* in the poller's table */
     uint32_t in_flight; /* operations that the kernel may still complete */

@@ -4,6 +4,7 @@
 #include "log.h"
 #include "runtime.h"
 #include "thread.h"
+#include "user_timer.h"
 
 #include <mcache/mcache.h>
 
@@ -23,6 +24,8 @@
 #define HOT_ALIGN ((size_t)64)
 /* How long a full pool or failing wait is given before the next try. */
 #define RETRY_NS INT64_C(1000000)
+/* Timers of a round: a crowd of them must not keep the descriptors waiting. */
+#define EXPIRIES_MAX 4096U
 /* How often free memory is looked after while there is any. */
 #define MEMORY_TICK_MS 100
 
@@ -245,7 +248,7 @@ static void loop(struct np_poller *poller)
         if (status < 0)
             np_log_error(poller->runtime, status, "poller %u: wait", poller->index);
         np_count(&poller->counters.wakeups, 1);
-        np_wheel_advance(&poller->wheel, np_poller_now_ms(poller));
+        np_wheel_advance(&poller->wheel, np_poller_now_ms(poller), EXPIRIES_MAX);
         run_work(poller);
         submit_tasks(poller);
         if (nothing_retained)
@@ -302,6 +305,9 @@ static void close_poller(struct np_poller *poller)
     /* A few instructions and a write(2) at most; pairs with the release in np_poller_post(). */
     while (atomic_load_explicit(&poller->posting, memory_order_acquire) != 0)
         sched_yield();
+    /* What was posted about timers when the thread had been told to end. */
+    run_work(poller);
+    np_user_timers_drop(&poller->wheel);
     poller->backend->remove(poller, &poller->wake_fd);
     while (poller->wake_fd.fd >= 0)
         (void)poller->backend->wait(poller, RETRY_NS);

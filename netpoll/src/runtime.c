@@ -239,3 +239,13 @@ struct np_poller *np_runtime_pick(struct netpoll_runtime *runtime)
     }
     return least;
 }
+
+struct np_poller *np_runtime_next_poller(struct netpoll_runtime *runtime)
+{
+    struct np_poller *poller = np_poller_current();
+    if (poller != NULL && poller->runtime == runtime)
+        return poller;
+    /* Relaxed: only spreads them. */
+    uint32_t turn = atomic_fetch_add_explicit(&runtime->next_poller, 1, memory_order_relaxed);
+    return &runtime->pollers[turn % runtime->poller_count];
+}

@@ -23,9 +23,10 @@ struct netpoll_runtime {
     struct np_log log;
     const struct np_backend *backend;
     char reason[NP_REASON_BYTES];
-    _Atomic uint32_t group_count;  /* servers and dialers; what they did is ordered by their own
-                                     end */
+    _Atomic uint32_t group_count; /* servers, dialers and watches; what they did is ordered by their
+                                    own end */
     _Atomic uint64_t next_conn_id; /* unique is enough */
+    _Atomic uint32_t next_poller;  /* whose turn it is to get a timer or a watch */
 };
 
 /* Whether this process is a child of the one that made the runtime. */
@@ -40,5 +41,7 @@ static inline bool np_log_is_on(const struct netpoll_runtime *runtime, enum netp
 
 /* The poller that has the fewest connections. */
 struct np_poller *np_runtime_pick(struct netpoll_runtime *runtime);
+/* The current one, or the pollers in turn. Any thread. */
+struct np_poller *np_runtime_next_poller(struct netpoll_runtime *runtime);
 
 #endif

@@ -81,6 +81,8 @@ static unsigned distance(const struct np_wheel *wheel, unsigned level)
 uint64_t np_wheel_next(const struct np_wheel *wheel)
 {
     uint64_t next = UINT64_MAX;
+    if ((wheel->used[0] & UINT64_C(1) << (wheel->tick & SLOT_MASK)) != 0)
+        return wheel->tick;
     for (unsigned level = 0; level < NP_WHEEL_LEVELS; level++) {
         unsigned slots = distance(wheel, level);
         if (slots == 0)
@@ -105,19 +107,24 @@ static void cascade(struct np_wheel *wheel, unsigned level)
     }
 }
 
-static void fire(struct np_wheel *wheel)
+/* Fires what is due in this tick, at most so many. What is left of them. */
+static uint32_t fire(struct np_wheel *wheel, uint32_t max)
 {
     struct np_timer **head = &wheel->slots[0][wheel->tick & SLOT_MASK];
-    while (*head != NULL) {
+    while (*head != NULL && max > 0) {
         struct np_timer *timer = *head;
+        max--;
         np_wheel_remove(wheel, timer);
         timer->fn(timer);
     }
+    return max;
 }
 
-void np_wheel_advance(struct np_wheel *wheel, uint64_t now_ms)
+void np_wheel_advance(struct np_wheel *wheel, uint64_t now_ms, uint32_t max)
 {
-    while (wheel->tick < now_ms) {
+    /* What the last call has left of its tick. */
+    max = fire(wheel, max);
+    while (wheel->tick < now_ms && max > 0) {
         uint64_t next = np_wheel_next(wheel);
         if (next > now_ms) {
             wheel->tick = now_ms;
@@ -128,6 +135,6 @@ void np_wheel_advance(struct np_wheel *wheel, uint64_t now_ms)
             if ((next & ((UINT64_C(1) << (SLOT_BITS * level)) - 1)) == 0)
                 cascade(wheel, level);
         }
-        fire(wheel);
+        max = fire(wheel, max);
     }
 }

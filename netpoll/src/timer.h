@@ -34,8 +34,8 @@ void np_wheel_init(struct np_wheel *wheel, uint64_t now_ms);
 void np_wheel_add(struct np_wheel *wheel, struct np_timer *timer, uint64_t at_ms);
 /* Does nothing when it is not armed. */
 void np_wheel_remove(struct np_wheel *wheel, struct np_timer *timer);
-/* Fires everything due up to now_ms. */
-void np_wheel_advance(struct np_wheel *wheel, uint64_t now_ms);
+/* Fires what is due up to now_ms, at most so many: then np_wheel_next() is a tick that has been. */
+void np_wheel_advance(struct np_wheel *wheel, uint64_t now_ms, uint32_t max);
 /* The tick in which np_wheel_advance() has something to do; UINT64_MAX: no timer is armed. */
 uint64_t np_wheel_next(const struct np_wheel *wheel);
 

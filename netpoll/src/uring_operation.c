@@ -56,6 +56,8 @@ static bool arm_input(struct np_uring *state, struct np_fd *fd)
         np_uring_prep_receive(sqe, fd->fd, (fd->flags & NP_FD_UNIX) == 0);
     else if (fd->kind == NP_FD_ACCEPT)
         io_uring_prep_multishot_accept(sqe, fd->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    else if (fd->kind == NP_FD_WATCH)
+        io_uring_prep_poll_add(sqe, fd->fd, fd->poll_events);
     else
         io_uring_prep_poll_multishot(sqe, fd->fd, POLLIN);
     return begin(state, fd, sqe, NP_URING_INPUT);

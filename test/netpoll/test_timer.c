@@ -86,13 +86,13 @@ static void run_random(uint64_t seed, uint64_t now)
             model->expires = 0;
         } else if (what == 6) {
             advanced_to += random_delay(&random);
-            np_wheel_advance(&wheel, advanced_to);
+            np_wheel_advance(&wheel, advanced_to, UINT32_MAX);
             cr_assert_eq(wheel.tick, advanced_to);
         } else {
             uint64_t next = np_wheel_next(&wheel);
             if (next != UINT64_MAX)
                 advanced_to = next;
-            np_wheel_advance(&wheel, advanced_to);
+            np_wheel_advance(&wheel, advanced_to, UINT32_MAX);
         }
         if (i % 16 == 0)
             check_all();
@@ -111,9 +111,9 @@ Test(timer, a_deadline_that_has_passed_fires_in_the_next_tick)
     start(1000);
     add(&models[0], 0);
     add(&models[1], 1000);
-    np_wheel_advance(&wheel, 1000);
+    np_wheel_advance(&wheel, 1000, UINT32_MAX);
     cr_assert_not(models[0].fired);
-    np_wheel_advance(&wheel, 1001);
+    np_wheel_advance(&wheel, 1001, UINT32_MAX);
     cr_assert(models[0].fired);
     cr_assert(models[1].fired);
     cr_assert_eq(np_wheel_next(&wheel), UINT64_MAX);
@@ -123,9 +123,9 @@ Test(timer, a_clock_that_goes_back_does_nothing)
 {
     start(1000);
     add(&models[0], 1010);
-    np_wheel_advance(&wheel, 500);
+    np_wheel_advance(&wheel, 500, UINT32_MAX);
     cr_assert_eq(wheel.tick, 1000);
-    np_wheel_advance(&wheel, 1010);
+    np_wheel_advance(&wheel, 1010, UINT32_MAX);
     cr_assert(models[0].fired);
 }
 
@@ -145,10 +145,35 @@ Test(timer, timers_may_be_added_and_removed_by_one_that_fires)
     models[0].timer.fn = chain;
     np_wheel_add(&wheel, &models[0].timer, 10);
     np_wheel_add(&wheel, &models[1].timer, 11);
-    np_wheel_advance(&wheel, 10);
+    np_wheel_advance(&wheel, 10, UINT32_MAX);
     np_wheel_remove(&wheel, &models[1].timer);
     cr_assert_eq(chain_count, 1);
-    np_wheel_advance(&wheel, 1000);
+    np_wheel_advance(&wheel, 1000, UINT32_MAX);
     cr_assert_eq(chain_count, 100, "one a tick");
     cr_assert_eq(wheel.count, 0);
+}
+
+static unsigned count_fired(unsigned n)
+{
+    unsigned fired = 0;
+    for (unsigned i = 0; i < n; i++)
+        fired += models[i].fired;
+    return fired;
+}
+
+Test(timer, a_crowd_fires_in_parts)
+{
+    start(5);
+    for (unsigned i = 0; i < 10; i++)
+        add(&models[i], i < 6 ? 10 : 11);
+    np_wheel_advance(&wheel, 100, 4);
+    cr_assert_eq(count_fired(10), 4);
+    cr_assert_eq(np_wheel_next(&wheel), 10, "some of that tick are left");
+    np_wheel_advance(&wheel, 100, 4);
+    cr_assert_eq(count_fired(10), 8);
+    cr_assert_eq(np_wheel_next(&wheel), 11);
+    np_wheel_advance(&wheel, 100, 4);
+    cr_assert_eq(count_fired(10), 10);
+    cr_assert_eq(wheel.count, 0);
+    cr_assert_eq(np_wheel_next(&wheel), UINT64_MAX);
 }

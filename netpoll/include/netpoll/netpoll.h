@@ -10,7 +10,9 @@
 #include <netpoll/runtime.h>
 #include <netpoll/server.h>
 #include <netpoll/stats.h>
+#include <netpoll/timer.h>
 #include <netpoll/transform.h>
 #include <netpoll/version.h>
+#include <netpoll/watch.h>
 
 #endif
