@@ -174,8 +174,8 @@ int netpoll_runtime_create(const struct netpoll_runtime_options *options,
         free_runtime(runtime);
         return status;
     }
-    np_log(runtime, NETPOLL_LOG_INFO, "%u pollers on %s: %s", runtime->poller_count,
-           runtime->backend->name, runtime->reason);
+    np_log(runtime, NETPOLL_LOG_INFO, "backend %s, pollers %u: %s", runtime->backend->name,
+           runtime->poller_count, runtime->reason);
     runtime->log.pollers_run = true;
     *out = runtime;
     return 0;

@@ -169,8 +169,9 @@ Test(log, what_is_told)
     char listening[NETPOLL_ADDRESS_BYTES + 16];
     run_at(NETPOLL_LOG_DEBUG, &lines, address);
     snprintf(listening, sizeof listening, "listening on %s\n", address);
-    expect_text(&lines, backend_under_test() == NETPOLL_BACKEND_EPOLL ? "2 pollers on epoll: "
-                                                                      : "2 pollers on io_uring: ");
+    expect_text(&lines, backend_under_test() == NETPOLL_BACKEND_EPOLL
+                            ? "backend epoll, pollers 2: "
+                            : "backend io_uring, pollers 2: ");
     expect_text(&lines, listening);
     expect_text(&lines, "connection 1 opened: 127.0.0.1:");
     expect_text(&lines, "connection 1 closed: eof\n");

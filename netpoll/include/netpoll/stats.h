@@ -19,6 +19,7 @@
 extern "C" {
 #endif
 
+struct linkbuffer;
 struct netpoll_runtime;
 
 /** Figures of one poller, or the sums of all. */
@@ -82,6 +83,46 @@ NETPOLL_API void netpoll_runtime_stats_read(const struct netpoll_runtime *runtim
 NETPOLL_API NETPOLL_MUST_CHECK int
 netpoll_runtime_poller_stats_read(const struct netpoll_runtime *runtime, uint32_t index,
                                   struct netpoll_stats *out);
+
+/**
+ * Writes the figures for people: a line "NAME VALUE" each, the values in a column.
+ *
+ * They are the sums over all pollers, then the pool's (gopool_stats_read()) and those of the
+ * process's memory (mcache_stats_read()). The names are those of netpoll_stats_prometheus() without
+ * "netpoll_" and "_total", and with the value of a second label behind.
+ *
+ * @param out   cut off where it is full, and then NUL-terminated all the same; may be NULL when
+ *              size is 0
+ * @param size  bytes of out
+ * @return bytes that the whole text has, its NUL not counted, as snprintf(3): when that is not
+ * below size the text is cut off, and another call may need a little more; -EPERM in a child of
+ *         fork(2)
+ */
+NETPOLL_API NETPOLL_MUST_CHECK int netpoll_stats_text(const struct netpoll_runtime *runtime,
+                                                      char *out, size_t size);
+
+/**
+ * Writes the figures for a Prometheus server: its text format 0.0.4, as the answer to a scrape of
+ * content type "text/plain; version=0.0.4".
+ *
+ * Figures of pollers have the label poller; the pool's and the memory's have none. As the latter
+ * are the process's, a process with several runtimes gives each a scrape of its own.
+ *
+ * Parameters and return value as netpoll_stats_text(); also -ENOMEM.
+ */
+NETPOLL_API NETPOLL_MUST_CHECK int netpoll_stats_prometheus(const struct netpoll_runtime *runtime,
+                                                            char *out, size_t size);
+
+/**
+ * Appends what netpoll_stats_prometheus() writes to a buffer, which is not flushed.
+ *
+ * @param into  borrowed
+ * @return bytes appended; -ENOMEM or -EPERM: none
+ *
+ * Thread: writer of the buffer.
+ */
+NETPOLL_API NETPOLL_MUST_CHECK int
+netpoll_stats_write_prometheus(const struct netpoll_runtime *runtime, struct linkbuffer *into);
 
 #ifdef __cplusplus
 }
