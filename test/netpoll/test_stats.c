@@ -35,6 +35,7 @@ Test(stats, figures_of_the_pollers_add_up)
     struct rig rig = {.pollers = 3};
     struct netpoll_conn_options options = {.on_request = echo_copy,
                                            .handler = NETPOLL_HANDLER_INLINE};
+    struct netpoll_stats all;
     struct netpoll_stats sum = {0};
     int fds[6];
     rig_start(&rig, &options);
@@ -42,6 +43,7 @@ Test(stats, figures_of_the_pollers_add_up)
         fds[i] = rig_dial(&rig);
         expect_echo(fds[i], i, 100);
     }
+    all = rig_stats(&rig);
     for (uint32_t i = 0; i < 3; i++) {
         struct netpoll_stats one = poller_stats(&rig, i);
         cr_assert_eq(one.connections, 2, "poller %u has %llu", i,
@@ -52,13 +54,12 @@ Test(stats, figures_of_the_pollers_add_up)
         if (one.round_us_max > sum.round_us_max)
             sum.round_us_max = one.round_us_max;
     }
-    struct netpoll_stats all = rig_stats(&rig);
     cr_assert_eq(all.connections, 6);
     cr_assert_eq(all.requests, 6);
     cr_assert_eq(all.accepted, sum.accepted);
     cr_assert_eq(all.bytes_in, 600);
-    cr_assert_geq(all.round_us_max, sum.round_us_max);
-    cr_assert_leq(all.round_us_max, all.round_us_sum, "the largest, not the sum");
+    cr_assert_gt(all.round_us_max, 0);
+    cr_assert_leq(all.round_us_max, sum.round_us_max, "the largest then, not the sum");
     for (unsigned i = 0; i < 6; i++)
         client_close(fds[i]);
     rig_finish_when_idle(&rig);
