@@ -65,18 +65,21 @@ typedef void netpoll_log_fn(enum netpoll_log_level level, const char *message, v
 
 /** Zero is the default of every field. */
 struct netpoll_runtime_options {
-    enum netpoll_backend backend;     /**< NETPOLL_BACKEND_AUTO */
-    uint32_t pollers;                 /**< poller threads; 0: one per CPU allowed; at most 256 */
-    struct gopool *pool;              /**< borrowed until destroy, and not to be stopped before;
-    what it does when it is full is for others: connections wait until it takes them.
-    NULL: the runtime makes its own */
+    enum netpoll_backend backend; /**< NETPOLL_BACKEND_AUTO */
+    uint32_t pollers;             /**< poller threads; 0: one per CPU allowed; at most 256 */
+    /**
+     * Borrowed until destroy, and not to be stopped before; what it does when it is full is for
+     * others: connections wait until it takes them. NULL: the runtime makes its own
+     */
+    struct gopool *pool;
     bool disable_batch_scheduling;    /**< false: pollers ask for SCHED_BATCH, see sched(7) */
     netpoll_log_fn *log;              /**< NULL: one line on stderr */
     void *log_arg;                    /**< handed to log */
     enum netpoll_log_level log_level; /**< NETPOLL_LOG_WARNING */
     /**
-     * Lines a second of each level; those beyond are suppressed, counted (netpoll_stats.
-     * log_suppressed), and told as a number within about a second. 0: 10
+     * Lines a second of each level. Those beyond are suppressed, which costs neither memory nor a
+     * wait, and told as a number about a second later. Metric: netpoll_stats.log_suppressed.
+     * 0: 10; NETPOLL_LOG_RATE_NONE: no limit
      */
     uint32_t log_rate;
     uint32_t log_burst;   /**< lines of a level that may come at once. 0: 20 */
