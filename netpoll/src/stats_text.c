@@ -290,9 +290,12 @@ static void put_family(struct sink *sink, const struct family *family,
 static void escape(const char *text, char *out)
 {
     for (; *text != '\0'; text++) {
-        if (*text == '\\' || *text == '"' || *text == '\n')
+        char c = *text;
+        if (c == '\\' || c == '"' || c == '\n')
             *out++ = '\\';
-        *out++ = *text == '\n' ? 'n' : *text;
+        if (c == '\n')
+            c = 'n';
+        *out++ = c;
     }
     *out = '\0';
 }

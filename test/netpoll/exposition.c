@@ -59,7 +59,8 @@ static bool take_label_value(struct reader *reader, char into[EXPOSITION_VALUE])
             c = *++reader->at;
             if (c != '\\' && c != '"' && c != 'n')
                 return wrong(reader, "an escape that there is not");
-            c = c == 'n' ? '\n' : c;
+            if (c == 'n')
+                c = '\n';
         }
         into[n++] = c;
     }

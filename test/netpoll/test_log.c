@@ -30,11 +30,11 @@ struct lines {
 static void gather(enum netpoll_log_level level, const char *message, void *arg)
 {
     struct lines *lines = arg;
-    unsigned long long n;
-    char word[16];
+    char *end;
+    uint64_t n = strtoull(message, &end, 10);
     CHECK(level >= NETPOLL_LOG_ERROR && level <= NETPOLL_LOG_DEBUG);
     pthread_mutex_lock(&lines->mutex);
-    if (sscanf(message, "%llu lines %15s", &n, word) == 2 && strcmp(word, "suppressed") == 0) {
+    if (strcmp(end, " lines suppressed") == 0) {
         CHECK(n > 0);
         lines->suppressed[level] += n;
         lines->notices++;

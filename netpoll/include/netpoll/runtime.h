@@ -72,7 +72,6 @@ struct netpoll_runtime_options {
      * others: connections wait until it takes them. NULL: the runtime makes its own
      */
     struct gopool *pool;
-    bool disable_batch_scheduling;    /**< false: pollers ask for SCHED_BATCH, see sched(7) */
     netpoll_log_fn *log;              /**< NULL: one line on stderr */
     void *log_arg;                    /**< handed to log */
     enum netpoll_log_level log_level; /**< NETPOLL_LOG_WARNING */
@@ -82,8 +81,9 @@ struct netpoll_runtime_options {
      * 0: 10; NETPOLL_LOG_RATE_NONE: no limit
      */
     uint32_t log_rate;
-    uint32_t log_burst;   /**< lines of a level that may come at once. 0: 20 */
-    uint32_t reserved[4]; /**< must be zero */
+    uint32_t log_burst;            /**< lines of a level that may come at once. 0: 20 */
+    bool disable_batch_scheduling; /**< false: pollers ask for SCHED_BATCH, see sched(7) */
+    uint32_t reserved[4];          /**< must be zero */
 };
 
 /**
