@@ -5,6 +5,7 @@
 #include "runtime.h"
 
 #include <linkbuffer/linkbuffer.h>
+#include <mcache/mcache.h>
 
 #include <criterion/criterion.h>
 #include <errno.h>
@@ -12,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -172,23 +174,120 @@ static void expect_told(const struct netpoll_runtime *runtime, _Atomic uint64_t 
     free(after);
 }
 
-/* Whatever a poller counts is told, and once. On a runtime that does not run: nothing else moves.
- */
-Test(stats_text, every_counter_is_told)
+/* One that does not run: nothing but the test moves its figures. */
+static struct netpoll_runtime *resting_runtime(void)
 {
     static struct np_poller poller;
-    struct netpoll_runtime runtime = {
-        .pollers = &poller, .poller_count = 1, .backend = &np_backend_epoll, .process = getpid()};
-    _Atomic uint64_t *own = (_Atomic uint64_t *)&poller.counters;
-    _Atomic uint64_t *shared = (_Atomic uint64_t *)&poller.shared;
+    static struct netpoll_runtime runtime = {
+        .pollers = &poller, .poller_count = 1, .backend = &np_backend_epoll};
+    runtime.process = getpid();
     cr_assert_eq(gopool_create(NULL, &runtime.pool), 0);
-    for (size_t i = 0; i < sizeof poller.counters / sizeof *own; i++)
-        expect_told(&runtime, &own[i]);
+    return &runtime;
+}
+
+/* Whatever a poller counts is told, and once. */
+Test(stats_text, every_counter_is_told)
+{
+    struct netpoll_runtime *runtime = resting_runtime();
+    struct np_poller *poller = &runtime->pollers[0];
+    _Atomic uint64_t *own = (_Atomic uint64_t *)&poller->counters;
+    _Atomic uint64_t *shared = (_Atomic uint64_t *)&poller->shared;
+    for (size_t i = 0; i < sizeof poller->counters / sizeof *own; i++)
+        expect_told(runtime, &own[i]);
     /* Behind the last one lies what fills the cache line. */
     size_t end = offsetof(struct np_shared_counters, posts_woke) + sizeof *shared;
     for (size_t i = 0; i < end / sizeof *shared; i++)
-        expect_told(&runtime, &shared[i]);
-    gopool_destroy(runtime.pool);
+        expect_told(runtime, &shared[i]);
+    gopool_destroy(runtime->pool);
+}
+
+Test(stats_text, rounds_are_told_in_seconds)
+{
+    struct netpoll_runtime *runtime = resting_runtime();
+    atomic_store(&runtime->pollers[0].counters.round_ns_sum, UINT64_C(12034567890));
+    atomic_store(&runtime->pollers[0].counters.round_ns_max, UINT64_C(1002003));
+    char *text = whole(netpoll_stats_prometheus, runtime);
+    cr_assert_not_null(strstr(text, "netpoll_round_seconds_total{poller=\"0\"} 12.034567\n"));
+    cr_assert_not_null(strstr(text, "netpoll_round_seconds_max{poller=\"0\"} 0.001002\n"));
+    free(text);
+    gopool_destroy(runtime->pool);
+}
+
+/* Every block that there is, by class. */
+struct hoard {
+    void **blocks[MCACHE_CLASS_COUNT];
+};
+
+static bool take_one(struct hoard *hoard, size_t class)
+{
+    struct mcache_stats stats;
+    mcache_stats_read(&stats);
+    void **block = mcache_alloc(stats.classes[class].size);
+    if (block == NULL)
+        return false;
+    *block = hoard->blocks[class];
+    hoard->blocks[class] = block;
+    return true;
+}
+
+/* A few of each class, and then what is left without asking the system. */
+static void take_all(struct hoard *hoard)
+{
+    for (size_t i = 0; i < MCACHE_CLASS_COUNT; i++) {
+        for (unsigned k = 0; k < 4; k++)
+            cr_assert(take_one(hoard, i));
+    }
+    refuse_system_call(SYS_mmap, ENOMEM);
+    for (size_t i = MCACHE_CLASS_COUNT; i-- > 0;) {
+        while (take_one(hoard, i))
+            ;
+    }
+}
+
+/* One of each class; false when there is none any more. */
+static bool give_some_back(struct hoard *hoard)
+{
+    bool any = false;
+    for (size_t i = 0; i < MCACHE_CLASS_COUNT; i++) {
+        void **block = hoard->blocks[i];
+        if (block == NULL)
+            continue;
+        hoard->blocks[i] = *block;
+        mcache_free(block);
+        any = true;
+    }
+    return any;
+}
+
+/* However far it comes before there is no memory left. */
+Test(stats_text, without_memory_nothing_is_appended)
+{
+#ifdef __SANITIZE_ADDRESS__
+    cr_skip_test("the sanitizer needs memory of the system itself");
+#endif
+    struct netpoll_runtime *runtime = resting_runtime();
+    struct hoard hoard = {{NULL}};
+    struct linkbuffer *lb;
+    const void *data;
+    unsigned refusals = 0;
+    int n;
+    cr_assert_eq(linkbuffer_create(&lb), 0);
+    cr_assert_eq(linkbuffer_write(lb, "head", 4), 0);
+    take_all(&hoard);
+    while ((n = netpoll_stats_write_prometheus(runtime, lb)) < 0) {
+        refusals++;
+        cr_assert_eq(n, -ENOMEM);
+        cr_assert_eq(linkbuffer_reserved_len(lb), 4);
+        cr_assert(give_some_back(&hoard));
+    }
+    cr_assert_gt(refusals, 1);
+    cr_assert_eq(linkbuffer_flush(lb), 4 + (size_t)n);
+    cr_assert_eq(linkbuffer_next(lb, 11, &data), 0);
+    cr_assert_eq(memcmp(data, "head# HELP ", 11), 0);
+    while (give_some_back(&hoard))
+        ;
+    linkbuffer_destroy(lb);
+    gopool_destroy(runtime->pool);
 }
 
 Test(stats_text, pollers_have_a_label)
