@@ -61,6 +61,7 @@ struct np_poller {
     /* Threads inside np_poller_post(): what they post may end the runtime before they are out. */
     _Atomic uint32_t posting;
     uint64_t woke_ns;            /* monotonic clock as of the last return from the kernel */
+    uint64_t woke_ms;            /* the same, for those who ask often */
     _Atomic uint32_t conn_count; /* changed by whoever hands a connection over; balancing reads */
     struct np_counters counters;
     struct np_shared_counters shared;
