@@ -5,92 +5,75 @@
 #include "fd.h"
 #include "poller.h"
 #include "socket.h"
+#include "uring_idle.h"
 #include "uring_operation.h"
 #include "uring_probe.h"
+#include "uring_receive.h"
 
 #include <mcache/mcache.h>
 
 #include <errno.h>
-#include <poll.h>
+#include <stddef.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 
 /* Few large blocks cost least at every message size; see docs/performance.md. */
-#define BLOCK_COUNT 64U
+#define BLOCK_SLOTS 256U
+#ifndef BLOCKS_LEAST
+#    define BLOCKS_LEAST 16U
+#endif
 #define BLOCK_BYTES ((size_t)64 * 1024 - LINKBUFFER_BLOCK_OVERHEAD)
 /* Completions copied out of the queue at a time, so that it has room while they are told. */
 #define BATCH 64U
 /* What one send operation takes: it occupies the connection until the kernel has all of it. */
 #define SEND_BYTES ((size_t)256 * 1024)
+/* Unexpected errors of an accept in a row after which it is armed for one connection at a time. */
+#define ACCEPT_FAILS 3U
+/* How long blocks must not have been needed before half of them are freed. */
+#define SHRINK_MS 2000
 /* When an operation could not be queued or no block could be had: until the next try. */
 #define RETRY_NS INT64_C(10000000)
-
-static void list_review(struct np_uring *state, struct np_fd *fd)
-{
-    if ((fd->flags & (NP_FD_LISTED | NP_FD_WATCHED)) != NP_FD_WATCHED)
-        return;
-    fd->flags |= NP_FD_LISTED;
-    fd->next = state->review;
-    state->review = fd;
-}
-
-static void unlist_review(struct np_uring *state, struct np_fd *fd)
-{
-    if ((fd->flags & NP_FD_LISTED) == 0)
-        return;
-    struct np_fd **link = &state->review;
-    while (*link != fd)
-        link = &(*link)->next;
-    *link = fd->next;
-    fd->flags &= (uint16_t)~NP_FD_LISTED;
-}
-
-/* Once a round, when all is known: an end that came meanwhile needs no operation. */
-static bool run_review(struct np_uring *state)
-{
-    struct np_fd **link = &state->review;
-    while (*link != NULL) {
-        struct np_fd *fd = *link;
-        if (!np_uring_reconcile(state, fd)) {
-            link = &fd->next;
-            continue;
-        }
-        *link = fd->next;
-        fd->flags &= (uint16_t)~NP_FD_LISTED;
-    }
-    return state->review == NULL;
-}
 
 static void finish_if_idle(struct np_uring *state, struct np_fd *fd)
 {
     unsigned leaving = fd->flags & (NP_FD_REMOVED | NP_FD_WATCHED);
     if (leaving != (NP_FD_REMOVED | NP_FD_WATCHED) || fd->in_flight > 0)
         return;
-    unlist_review(state, fd);
+    np_uring_unlist(state, fd);
     fd->flags &= (uint16_t)~NP_FD_WATCHED;
     np_fd_table_remove(&state->poller->fds, fd);
     fd->next = state->removed;
     state->removed = fd;
 }
 
-static void stream_input(struct np_uring *state, struct np_fd *fd, const struct io_uring_cqe *cqe)
+/* Errors of one connection or of a full process pass by; others may be the ring's alone. */
+static bool is_expected(int error)
 {
-    bool is_open = (fd->flags & (NP_FD_REMOVED | NP_FD_INPUT_ENDED)) == 0;
-    if ((cqe->flags & IORING_CQE_F_BUFFER) != 0) {
-        uint16_t id = (uint16_t)(cqe->flags >> IORING_CQE_BUFFER_SHIFT);
-        struct linkbuffer_block *block = state->buffers.blocks[id];
-        if (is_open && cqe->res > 0)
-            fd->ops->adopt_input(fd, block, linkbuffer_block_data(block), (uint32_t)cqe->res);
-        np_uring_buffers_give_back(&state->buffers, id);
+    return error == -EMFILE || error == -ENFILE || error == -ENOBUFS || error == -ENOMEM ||
+           error == -ECONNABORTED || error == -ECANCELED || error == -EINTR;
+}
+
+static void accept_completed(struct np_fd *fd, int res)
+{
+    bool is_poll = fd->armed_mode == NP_URING_RESTING;
+    bool is_open = (fd->flags & NP_FD_REMOVED) == 0;
+    if (is_poll)
+        fd->mode = fd->score < ACCEPT_FAILS ? NP_URING_STAYING : NP_URING_SINGLE;
+    if (is_poll && res >= 0)
+        return;
+    if (res >= 0) {
+        if (fd->mode == NP_URING_STAYING)
+            fd->score = 0;
+    } else if (res == -EAGAIN) {
+        /* The kernel did not wait by itself: a poll does. */
+        fd->mode = NP_URING_RESTING;
+        return;
+    } else if (!is_expected(res) && fd->score < ACCEPT_FAILS && ++fd->score == ACCEPT_FAILS) {
+        fd->mode = NP_URING_SINGLE;
     }
-    if (!is_open || cqe->res > 0)
-        return;
-    /* These end the receive, not the stream: the review arms it again, after the refill. */
-    if (cqe->res == -ENOBUFS || cqe->res == -ECANCELED || cqe->res == -EINTR || cqe->res == -EAGAIN)
-        return;
-    fd->flags &= (uint16_t)~NP_FD_INPUT_WANTED;
-    fd->flags |= NP_FD_HUNG_UP | NP_FD_INPUT_ENDED;
-    fd->ops->input_done(fd, cqe->res);
+    /* Who was accepted before the end is not turned away. */
+    if (res >= 0 || (is_open && res != -ECANCELED))
+        fd->ops->input_done(fd, res);
 }
 
 static void input_completed(struct np_uring *state, struct np_fd *fd,
@@ -98,37 +81,24 @@ static void input_completed(struct np_uring *state, struct np_fd *fd,
 {
     if ((cqe->flags & IORING_CQE_F_MORE) == 0) {
         np_uring_ended(fd, NP_URING_INPUT);
-        list_review(state, fd);
+        np_uring_review(state, fd);
     }
-    if (fd->kind == NP_FD_STREAM) {
-        stream_input(state, fd, cqe);
-        return;
-    }
-    /* Who was accepted before the end is not turned away. */
-    bool is_open = (fd->flags & NP_FD_REMOVED) == 0;
-    bool is_accepted = fd->kind == NP_FD_ACCEPT && cqe->res >= 0;
-    if (is_accepted || (is_open && cqe->res != -ECANCELED))
+    if (fd->kind == NP_FD_STREAM)
+        np_uring_stream_completed(state, fd, cqe);
+    else if (fd->kind == NP_FD_ACCEPT)
+        accept_completed(fd, cqe->res);
+    else if ((fd->flags & NP_FD_REMOVED) == 0 && cqe->res != -ECANCELED)
         fd->ops->input_done(fd, cqe->res);
 }
 
-static void hangup_completed(struct np_fd *fd, int res)
+static void hangup_completed(struct np_uring *state, struct np_fd *fd,
+                             const struct io_uring_cqe *cqe)
 {
-    int error = 0;
-    socklen_t len = sizeof error;
-    np_uring_ended(fd, NP_URING_HANGUP);
-    /* The receive may have told the end before, and is not to tell it after. */
-    if ((fd->flags & (NP_FD_REMOVED | NP_FD_INPUT_ENDED)) != 0 || res < 0)
-        return;
-    /* The kernel adds RDHUP to what is polled for: the peer's end, which is read in its time. */
-    fd->flags |= NP_FD_HUNG_UP;
-    /* A unix peer's orderly close(2) hangs up at once, with its bytes still to be read. */
-    int broken = (fd->flags & NP_FD_UNIX) != 0 ? POLLERR : POLLERR | POLLHUP;
-    if ((fd->flags & NP_FD_INPUT_WANTED) != 0 || (res & broken) == 0)
-        return;
-    if (getsockopt(fd->fd, SOL_SOCKET, SO_ERROR, &error, &len) != 0 || error == 0)
-        error = ECONNRESET;
-    fd->flags |= NP_FD_INPUT_ENDED;
-    fd->ops->input_done(fd, -error);
+    if ((cqe->flags & IORING_CQE_F_MORE) == 0) {
+        np_uring_ended(fd, NP_URING_HANGUP);
+        np_uring_review(state, fd);
+    }
+    np_uring_hangup_completed(fd, cqe);
 }
 
 static void limit_bytes(struct iovec *iov, int *n)
@@ -161,7 +131,7 @@ static void submit_output(struct np_uring *state, struct np_fd *fd)
     send->message = (struct msghdr){.msg_iov = send->iov, .msg_iovlen = (size_t)n};
     fd->operation = send;
     if (!np_uring_arm_output(state, fd))
-        list_review(state, fd);
+        np_uring_review(state, fd);
 }
 
 static void end_output(struct np_fd *fd)
@@ -199,7 +169,7 @@ static void complete(struct np_uring *state, const struct io_uring_cqe *cqe)
         input_completed(state, fd, cqe);
         break;
     case NP_URING_HANGUP:
-        hangup_completed(fd, cqe->res);
+        hangup_completed(state, fd, cqe);
         break;
     case NP_URING_OUTPUT:
         output_completed(state, fd, cqe->res);
@@ -207,10 +177,43 @@ static void complete(struct np_uring *state, const struct io_uring_cqe *cqe)
     default:
         /* Asked for again while the operation stands. */
         if (np_uring_cancel_ended(fd, op & ~(unsigned)NP_URING_CANCEL, cqe->res))
-            list_review(state, fd);
+            np_uring_review(state, fd);
         break;
     }
     finish_if_idle(state, fd);
+}
+
+/* The kernel has more than it has shown: waiting would be for something that is there. */
+static bool has_news(struct np_uring *state)
+{
+    unsigned flags = IO_URING_READ_ONCE(*state->ring.sq.kflags);
+    return (flags & (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW)) != 0 ||
+           io_uring_cq_ready(&state->ring) > 0;
+}
+
+static void arm_shrink(struct np_uring *state)
+{
+    struct np_poller *poller = state->poller;
+    np_wheel_add(&poller->wheel, &state->shrink, np_poller_now_ms(poller) + SHRINK_MS);
+}
+
+static void shrink(struct np_timer *timer)
+{
+    struct np_uring *state =
+        (struct np_uring *)(void *)((char *)timer - offsetof(struct np_uring, shrink));
+    /* What the kernel has taken and not shown yet is not in the ring any more. */
+    if (!has_news(state))
+        np_uring_buffers_shrink(&state->buffers);
+    if (np_uring_buffers_has_grown(&state->buffers))
+        arm_shrink(state);
+}
+
+static void grow(struct np_uring *state)
+{
+    np_uring_buffers_grow(&state->buffers);
+    state->has_starved = false;
+    if (np_uring_buffers_has_grown(&state->buffers) && !np_timer_is_armed(&state->shrink))
+        arm_shrink(state);
 }
 
 static int uring_open(struct np_poller *poller)
@@ -218,13 +221,16 @@ static int uring_open(struct np_poller *poller)
     struct np_uring *state = mcache_alloc(sizeof *state);
     if (state == NULL)
         return -ENOMEM;
-    *state = (struct np_uring){.poller = poller};
+    *state = (struct np_uring){.poller = poller, .shrink.fn = shrink, .look.fn = np_uring_look};
+    np_uring_list_init(&state->review);
+    np_uring_list_init(&state->ready);
     int status = np_uring_setup(&state->ring);
     if (status != 0)
         goto fail_state;
     /* Saves a lookup a call; where it is refused the number works as well. */
     (void)io_uring_register_ring_fd(&state->ring);
-    status = np_uring_buffers_open(&state->buffers, &state->ring, BLOCK_COUNT, BLOCK_BYTES);
+    status = np_uring_buffers_open(&state->buffers, &state->ring, BLOCK_SLOTS, BLOCKS_LEAST,
+                                   BLOCK_BYTES);
     if (status != 0)
         goto fail_ring;
     poller->backend_state = state;
@@ -239,6 +245,8 @@ fail_state:
 static void uring_close(struct np_poller *poller)
 {
     struct np_uring *state = poller->backend_state;
+    np_wheel_remove(&poller->wheel, &state->shrink);
+    np_wheel_remove(&poller->wheel, &state->look);
     np_uring_buffers_close(&state->buffers);
     io_uring_queue_exit(&state->ring);
     mcache_free(state);
@@ -257,10 +265,12 @@ static int uring_set_input(struct np_poller *poller, struct np_fd *fd, bool want
     if (wanted == ((fd->flags & NP_FD_INPUT_WANTED) != 0))
         return 0;
     fd->flags ^= NP_FD_INPUT_WANTED;
+    if (fd->kind == NP_FD_STREAM)
+        np_uring_stream_set_input(poller->backend_state, fd, wanted);
     /* Its events may be others when it is wanted again. */
     if (fd->kind == NP_FD_WATCH && !wanted)
         (void)np_uring_cancel_all(poller->backend_state, fd);
-    list_review(poller->backend_state, fd);
+    np_uring_review(poller->backend_state, fd);
     return 0;
 }
 
@@ -286,7 +296,7 @@ static void uring_remove(struct np_poller *poller, struct np_fd *fd)
     if ((fd->flags & NP_FD_OUTPUT_ARMED) == 0)
         end_output(fd);
     if (!np_uring_cancel_all(state, fd))
-        list_review(state, fd);
+        np_uring_review(state, fd);
     finish_if_idle(state, fd);
 }
 
@@ -320,14 +330,6 @@ static void run_completions(struct np_uring *state)
     }
 }
 
-/* The kernel has more than it has shown: waiting would be for something that is there. */
-static bool has_news(struct np_uring *state)
-{
-    unsigned flags = IO_URING_READ_ONCE(*state->ring.sq.kflags);
-    return (flags & (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW)) != 0 ||
-           io_uring_cq_ready(&state->ring) > 0;
-}
-
 static int submit_and_wait(struct np_uring *state, int64_t timeout_ns)
 {
     struct __kernel_timespec timeout = {.tv_sec = timeout_ns / 1000000000,
@@ -345,15 +347,18 @@ static int submit_and_wait(struct np_uring *state, int64_t timeout_ns)
 static int uring_wait(struct np_poller *poller, int64_t timeout_ns)
 {
     struct np_uring *state = poller->backend_state;
+    if (state->has_starved)
+        grow(state);
     np_uring_buffers_refill(&state->buffers);
-    bool is_complete = run_review(state) && state->buffers.missing == 0;
+    bool is_complete = np_uring_run_review(state) && np_uring_buffers_is_full(&state->buffers);
     if (!is_complete && (timeout_ns < 0 || timeout_ns > RETRY_NS))
         timeout_ns = RETRY_NS;
-    if (state->removed != NULL || has_news(state))
+    if (state->removed != NULL || state->ready.first != NULL || has_news(state))
         timeout_ns = 0;
     int status = submit_and_wait(state, timeout_ns);
     np_poller_woke(poller);
     run_completions(state);
+    np_uring_run_ready(state);
     run_removed(state);
     return status;
 }

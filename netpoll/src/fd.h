@@ -44,7 +44,7 @@ enum np_fd_flags {
     NP_FD_OUTPUT_WANTED = 1 << 2,
     NP_FD_REMOVED = 1 << 3,        /* closed() is due */
     NP_FD_LISTED = 1 << 4,         /* on one of the backend's lists */
-    NP_FD_READABLE = 1 << 5,       /* epoll: an edge came and the socket was not drained since */
+    NP_FD_READABLE = 1 << 5,       /* an edge came and the socket was not drained since */
     NP_FD_HUNG_UP = 1 << 6,        /* the peer's end, or an error, has been seen */
     NP_FD_WRITABLE = 1 << 11,      /* epoll: its share ended before the socket was full */
     NP_FD_UNIX = 1 << 7,           /* a unix socket */
@@ -55,15 +55,22 @@ enum np_fd_flags {
     NP_FD_OUTPUT_ARMED = 1 << 12,  /* io_uring: a send is in flight */
     NP_FD_HANGUP_CANCELED = 1 << 13,
     NP_FD_OUTPUT_CANCELED = 1 << 14,
+    NP_FD_STARVED = 1 << 15, /* io_uring: its receive found no block to land in */
 };
 
 struct np_fd {
     int fd;
     uint8_t kind;
-    uint8_t poll_events; /* of NP_FD_WATCH */
+    uint8_t in_flight; /* operations that the kernel may still complete */
     uint16_t flags;
     uint32_t slot;      /* in the poller's table */
-    uint32_t in_flight; /* operations that the kernel may still complete */
+    uint8_t mode;       /* io_uring: how input is to come, enum np_uring_mode */
+    uint8_t armed_mode; /* io_uring: the same of the operation in flight */
+    union {
+        uint8_t score;       /* io_uring: how much speaks for another mode, see uring_receive.c */
+        uint8_t poll_events; /* of NP_FD_WATCH */
+    };
+    uint8_t quiet; /* io_uring: looks at it since input came last */
     const struct np_fd_ops *ops;
     struct np_poller *poller;
     struct np_fd *next; /* on one of the backend's lists */

@@ -339,6 +339,7 @@ int np_poller_start(struct np_poller *poller, struct netpoll_runtime *runtime,
 {
     *poller = (struct np_poller){
         .runtime = runtime, .backend = backend, .index = index, .memory_timer.fn = memory_tick};
+    poller->demote_idle_ms = runtime->demote_idle_ms;
     poller->tasks_end = &poller->tasks;
     poller->ready_end = &poller->ready;
     atomic_init(&poller->awake, true);

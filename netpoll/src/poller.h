@@ -38,6 +38,7 @@ struct np_poller {
     void *backend_state;
     uint32_t index;
     bool stopping;
+    uint32_t demote_idle_ms; /* see struct netpoll_runtime_options; 0: never */
     pthread_t thread;
 
     struct np_fd_table fds;

@@ -48,7 +48,7 @@ static int check_options(const struct netpoll_runtime_options *options)
         if (options->reserved[i] != 0)
             return -EINVAL;
     }
-    if (options->pollers > POLLERS_MAX)
+    if (options->pollers > POLLERS_MAX || options->demote_idle_ms > NETPOLL_TIMEOUT_MS_MAX)
         return -EINVAL;
     if (options->backend < NETPOLL_BACKEND_AUTO || options->backend > NETPOLL_BACKEND_IO_URING)
         return -EINVAL;
@@ -156,6 +156,7 @@ int netpoll_runtime_create(const struct netpoll_runtime_options *options,
     *runtime = (struct netpoll_runtime){
         .poller_count = options->pollers != 0 ? options->pollers : cpus_allowed(),
         .batch_scheduling = !options->disable_batch_scheduling,
+        .demote_idle_ms = options->demote_idle_ms,
         .process = getpid(),
     };
     if (runtime->poller_count > POLLERS_MAX)

@@ -18,7 +18,8 @@ struct netpoll_runtime {
     uint32_t poller_count;
     bool batch_scheduling;
     bool owns_pool;
-    pid_t process; /* that made it: a child of fork(2) has none of its threads */
+    uint32_t demote_idle_ms; /* 0: never */
+    pid_t process;           /* that made it: a child of fork(2) has none of its threads */
     struct gopool *pool;
     struct np_log log;
     const struct np_backend *backend;

@@ -2,6 +2,7 @@
 #include "uring_operation.h"
 
 #include "poller.h"
+#include "uring_idle.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -42,34 +43,76 @@ static bool begin(const struct np_uring *state, struct np_fd *fd, struct io_urin
     return true;
 }
 
+/* Linux 6.18 loses the end of a unix stream that comes with its last bytes when the receive stays
+ * armed: it asks how many bytes are left, and the end is none. */
+static uint8_t wanted_mode(const struct np_fd *fd)
+{
+    bool is_unix_stream = fd->kind == NP_FD_STREAM && (fd->flags & NP_FD_UNIX) != 0;
+    return is_unix_stream && fd->mode == NP_URING_STAYING ? NP_URING_SINGLE : fd->mode;
+}
+
+/* False: with bytes waiting it would end at once, again and again. */
+static bool has_block_for(struct np_uring *state, struct np_fd *fd)
+{
+    if ((fd->flags & NP_FD_STARVED) == 0)
+        return state->buffers.filled > 0;
+    if (state->credit == 0)
+        return false;
+    state->credit--;
+    fd->flags &= (uint16_t)~NP_FD_STARVED;
+    return true;
+}
+
+static void prep_poll(struct io_uring_sqe *sqe, const struct np_fd *fd, uint8_t mode)
+{
+    /* Urgent data makes a read stop at its mark. */
+    unsigned events = fd->kind == NP_FD_STREAM ? POLLIN | POLLPRI | POLLRDHUP : POLLIN;
+    if (mode == NP_URING_RESTING)
+        io_uring_prep_poll_add(sqe, fd->fd, events);
+    else
+        io_uring_prep_poll_multishot(sqe, fd->fd, events);
+}
+
+static void prep_input(struct io_uring_sqe *sqe, const struct np_fd *fd, uint8_t mode)
+{
+    if (fd->kind == NP_FD_WATCH)
+        io_uring_prep_poll_add(sqe, fd->fd, fd->poll_events);
+    else if (fd->kind == NP_FD_POLL || mode == NP_URING_LENT || mode == NP_URING_RESTING)
+        prep_poll(sqe, fd, mode);
+    else if (fd->kind == NP_FD_STREAM)
+        np_uring_prep_receive(sqe, fd->fd, mode == NP_URING_STAYING);
+    else if (mode == NP_URING_STAYING)
+        io_uring_prep_multishot_accept(sqe, fd->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    else
+        io_uring_prep_accept(sqe, fd->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+}
+
 static bool arm_input(struct np_uring *state, struct np_fd *fd)
 {
-    /* With bytes waiting it would end at once, again and again. */
-    if (fd->kind == NP_FD_STREAM && np_uring_buffers_is_exhausted(&state->buffers))
+    uint8_t mode = wanted_mode(fd);
+    bool uses_ring =
+        fd->kind == NP_FD_STREAM && (mode == NP_URING_STAYING || mode == NP_URING_SINGLE);
+    if (uses_ring && !has_block_for(state, fd))
         return false;
     struct io_uring_sqe *sqe = next_sqe(state);
     if (sqe == NULL)
         return false;
-    if (fd->kind == NP_FD_STREAM)
-        /* Linux 6.18 loses the end of a unix stream that comes with its last bytes when the
-         * receive stays armed: it asks how many bytes are left, and the end is none. */
-        np_uring_prep_receive(sqe, fd->fd, (fd->flags & NP_FD_UNIX) == 0);
-    else if (fd->kind == NP_FD_ACCEPT)
-        io_uring_prep_multishot_accept(sqe, fd->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-    else if (fd->kind == NP_FD_WATCH)
-        io_uring_prep_poll_add(sqe, fd->fd, fd->poll_events);
-    else
-        io_uring_prep_poll_multishot(sqe, fd->fd, POLLIN);
+    prep_input(sqe, fd, mode);
+    fd->armed_mode = mode;
+    if (uses_ring)
+        np_uring_watch_idle(state);
     return begin(state, fd, sqe, NP_URING_INPUT);
 }
 
-/* A connection that does not receive must still learn that it was reset. */
+/* A connection that does not receive must still learn that it was reset. The kernel adds hang-ups,
+ * also of the peer's half, to what is polled for. It stays armed: one that has told the peer's end
+ * would tell it at once if it were armed again, and the reset that may follow is news. */
 static bool arm_hangup(struct np_uring *state, struct np_fd *fd)
 {
     struct io_uring_sqe *sqe = next_sqe(state);
     if (sqe == NULL)
         return false;
-    io_uring_prep_poll_add(sqe, fd->fd, 0);
+    io_uring_prep_poll_multishot(sqe, fd->fd, 0);
     return begin(state, fd, sqe, NP_URING_HANGUP);
 }
 
@@ -106,6 +149,13 @@ bool np_uring_cancel_all(struct np_uring *state, struct np_fd *fd)
            cancel(state, fd, NP_URING_OUTPUT);
 }
 
+static bool reconcile_input(struct np_uring *state, struct np_fd *fd)
+{
+    if ((fd->flags & NP_FD_INPUT_ARMED) == 0)
+        return arm_input(state, fd);
+    return fd->armed_mode == wanted_mode(fd) || cancel(state, fd, NP_URING_INPUT);
+}
+
 bool np_uring_reconcile(struct np_uring *state, struct np_fd *fd)
 {
     if ((fd->flags & NP_FD_REMOVED) != 0)
@@ -113,13 +163,16 @@ bool np_uring_reconcile(struct np_uring *state, struct np_fd *fd)
     unsigned output = fd->flags & (NP_FD_OUTPUT_WANTED | NP_FD_OUTPUT_ARMED);
     if (output == NP_FD_OUTPUT_WANTED && !np_uring_arm_output(state, fd))
         return false;
+    bool is_stream = fd->kind == NP_FD_STREAM;
+    if (is_stream && fd->mode == NP_URING_LENT && (fd->flags & NP_FD_INPUT_ENDED) == 0)
+        /* Tells hang-ups as well, and is not read from while input is not wanted. */
+        return reconcile_input(state, fd);
     if ((fd->flags & NP_FD_INPUT_WANTED) != 0)
-        return (fd->flags & NP_FD_INPUT_ARMED) != 0 || arm_input(state, fd);
+        return reconcile_input(state, fd);
     if (!cancel(state, fd, NP_URING_INPUT))
         return false;
-    if (fd->kind != NP_FD_STREAM || (fd->flags & (NP_FD_HANGUP_ARMED | NP_FD_HUNG_UP)) != 0)
-        return true;
-    return arm_hangup(state, fd);
+    unsigned known = NP_FD_HANGUP_ARMED | NP_FD_HUNG_UP | NP_FD_INPUT_ENDED;
+    return !is_stream || (fd->flags & known) != 0 || arm_hangup(state, fd);
 }
 
 void np_uring_ended(struct np_fd *fd, enum np_uring_op op)

@@ -88,7 +88,8 @@ static int check_nop(struct probe *probe)
 static int check_buffers(struct probe *probe)
 {
     probe->step = "registering a ring of buffers";
-    return np_uring_buffers_open(&probe->buffers, &probe->ring, PROBE_BLOCKS, PROBE_BLOCK_SIZE);
+    return np_uring_buffers_open(&probe->buffers, &probe->ring, PROBE_BLOCKS, PROBE_BLOCKS,
+                                 PROBE_BLOCK_SIZE);
 }
 
 static void arm(struct probe *probe)

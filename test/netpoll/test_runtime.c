@@ -31,11 +31,18 @@ static void expect_refused(const struct netpoll_runtime_options *options, int ex
 
 Test(runtime, reserved_fields_must_be_zero)
 {
-    for (unsigned i = 0; i < 4; i++) {
-        struct netpoll_runtime_options options = {0};
+    struct netpoll_runtime_options options = {0};
+    for (size_t i = 0; i < sizeof options.reserved / sizeof options.reserved[0]; i++) {
+        options = (struct netpoll_runtime_options){0};
         options.reserved[i] = 1;
         expect_refused(&options, -EINVAL);
     }
+}
+
+Test(runtime, demote_idle_ms_has_a_bound)
+{
+    struct netpoll_runtime_options options = {.demote_idle_ms = NETPOLL_TIMEOUT_MS_MAX + 1U};
+    expect_refused(&options, -EINVAL);
 }
 
 Test(runtime, an_unknown_backend_is_refused)

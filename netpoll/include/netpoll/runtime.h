@@ -83,7 +83,13 @@ struct netpoll_runtime_options {
     uint32_t log_rate;
     uint32_t log_burst;            /**< lines of a level that may come at once. 0: 20 */
     bool disable_batch_scheduling; /**< false: pollers ask for SCHED_BATCH, see sched(7) */
-    uint32_t reserved[4];          /**< must be zero */
+    /**
+     * io_uring: after so many milliseconds without input, up to a quarter more, the kernel keeps
+     * about 260 bytes for a connection's receive instead of 810; the next input costs it a system
+     * call more. For many connections that rest most of the time. 0: never
+     */
+    uint32_t demote_idle_ms;
+    uint32_t reserved[4]; /**< must be zero */
 };
 
 /**
@@ -96,9 +102,10 @@ struct netpoll_runtime_options {
  * @param options  borrowed; NULL: all defaults
  * @param out      the runtime, NULL on failure
  * @return 0; -EINVAL for an unknown backend (also in NETPOLL_BACKEND) or log level, too many
- *         pollers, a log_rate above NETPOLL_LOG_RATE_MAX other than NETPOLL_LOG_RATE_NONE, or a
- *         reserved field set; -ENOTSUP when io_uring was asked for and does not work (the reason
- *         is logged); -ENOMEM, -EMFILE, -EAGAIN as the system says
+ *         pollers, a log_rate above NETPOLL_LOG_RATE_MAX other than NETPOLL_LOG_RATE_NONE, a
+ *         demote_idle_ms above NETPOLL_TIMEOUT_MS_MAX, or a reserved field set; -ENOTSUP when
+ * io_uring was asked for and does not work (the reason is logged); -ENOMEM, -EMFILE, -EAGAIN as the
+ * system says
  *
  * Memory: the caller owns the runtime and ends it with netpoll_runtime_destroy().
  */

@@ -5,13 +5,14 @@
 #include <criterion/criterion.h>
 
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define SQ_MAX      256U
 #define CQ_MAX      4096U
 #define OPS_MAX     4096U
-#define BUFFERS_MAX 64U
+#define BUFFERS_MAX 1024U
 /* Deferred work that one call of io_uring_enter(2) does; see IO_LOCAL_TW_DEFAULT_MAX in Linux. */
 #define PASS 20U
 
@@ -147,6 +148,8 @@ static void take_operation(const struct io_uring_sqe *sqe)
         cr_assert_neq(sqe->flags & IOSQE_BUFFER_SELECT, 0);
         cr_assert_eq(sqe->len, 0);
     }
+    if (sqe->opcode == IORING_OP_RECV)
+        cr_assert_null(fake_ring_find_poll(sqe->fd, true), "read twice on one descriptor");
     if (sqe->opcode == IORING_OP_RECV || sqe->opcode == IORING_OP_SENDMSG ||
         sqe->opcode == IORING_OP_ACCEPT)
         cr_assert_null(fake_ring_find(sqe->opcode, sqe->fd), "two in flight on one descriptor");
@@ -220,6 +223,17 @@ struct fake_op *fake_ring_find(uint8_t opcode, int fd)
     for (size_t i = fake.op_count; i > 0; i--) {
         struct fake_op *op = &fake.ops[i - 1];
         if (!op->has_ended && op->sqe.opcode == opcode && op->sqe.fd == fd)
+            return op;
+    }
+    return NULL;
+}
+
+struct fake_op *fake_ring_find_poll(int fd, bool of_input)
+{
+    for (size_t i = fake.op_count; i > 0; i--) {
+        struct fake_op *op = &fake.ops[i - 1];
+        if (!op->has_ended && op->sqe.opcode == IORING_OP_POLL_ADD && op->sqe.fd == fd &&
+            ((op->sqe.poll32_events & POLLIN) != 0) == of_input)
             return op;
     }
     return NULL;
@@ -338,17 +352,22 @@ static bool is_same(const struct io_uring_buf *a, const struct io_uring_buf *b)
     return a->bid == b->bid || a->addr == b->addr;
 }
 
-bool fake_ring_has_all_buffers(void)
+/* The buffer that the kernel takes after so many others. */
+static const struct io_uring_buf *waiting_buffer(size_t index)
 {
-    unsigned mask = fake.buffer_count - 1;
-    if (fake_ring_buffers() != fake.buffer_count)
+    return &fake.buffers->bufs[(fake.buffer_head + index) & (fake.buffer_count - 1)];
+}
+
+bool fake_ring_has_buffers(size_t count)
+{
+    if (fake_ring_buffers() != count)
         return false;
-    for (unsigned i = 0; i < fake.buffer_count; i++) {
-        const struct io_uring_buf *buffer = &fake.buffers->bufs[i & mask];
+    for (size_t i = 0; i < count; i++) {
+        const struct io_uring_buf *buffer = waiting_buffer(i);
         if (buffer->bid >= fake.buffer_count || buffer->addr == 0 || buffer->len == 0)
             return false;
-        for (unsigned other = 0; other < i; other++) {
-            if (is_same(buffer, &fake.buffers->bufs[other]))
+        for (size_t other = 0; other < i; other++) {
+            if (is_same(buffer, waiting_buffer(other)))
                 return false;
         }
     }

@@ -28,6 +28,9 @@ struct fake_op {
 
 /* The newest operation of this kind on this descriptor that has not ended; NULL: none. */
 struct fake_op *fake_ring_find(uint8_t opcode, int fd);
+/* The poll on this descriptor that has not ended: the one for input, or the one for hang-up alone;
+ * NULL: none. */
+struct fake_op *fake_ring_find_poll(int fd, bool of_input);
 /* The newest cancellation of this operation that has not ended; NULL: none. */
 struct fake_op *fake_ring_find_cancel(const struct fake_op *target);
 /* Operations of this kind that were ever submitted. */
@@ -50,8 +53,8 @@ void fake_ring_obey_all(void);
 
 /* Buffers in the ring. */
 size_t fake_ring_buffers(void);
-/* Every buffer is in the ring exactly once and has memory of its own. */
-bool fake_ring_has_all_buffers(void);
+/* That many, each of them once and with memory of its own. */
+bool fake_ring_has_buffers(size_t count);
 
 /* No entry of the submission queue can be had until this many submissions have been made. */
 void fake_ring_refuse_entries(uint32_t submissions);

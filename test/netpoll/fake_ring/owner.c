@@ -1,6 +1,8 @@
 /* The poller is filled as poller.c does, less what needs a thread or a runtime. */
 #include "owner.h"
 
+#include "uring_operation.h"
+
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <string.h>
@@ -14,6 +16,8 @@ void rig_open(void)
 {
     bytes_before = fake_alloc_live_bytes();
     poller = (struct np_poller){.backend = &np_backend_uring};
+    fake_clock_pass(1);
+    np_wheel_init(&poller.wheel, np_poller_now_ms(&poller));
     cr_assert_eq(poller.backend->open(&poller), 0);
 }
 
@@ -21,10 +25,21 @@ void rig_close(void)
 {
     wait_all();
     cr_assert_eq(fake_ring_in_flight(), 0);
-    cr_assert(fake_ring_has_all_buffers());
+    expect_full_ring();
     poller.backend->close(&poller);
     np_fd_table_fini(&poller.fds);
     cr_assert_eq(fake_alloc_live_bytes(), bytes_before);
+}
+
+size_t ring_target(void)
+{
+    return ((const struct np_uring *)poller.backend_state)->buffers.target;
+}
+
+void expect_full_ring(void)
+{
+    cr_assert_geq(ring_target(), RING_LEAST);
+    cr_assert(fake_ring_has_buffers(ring_target()));
 }
 
 static void react(struct owner *owner, owner_react_fn *fn)
@@ -33,14 +48,33 @@ static void react(struct owner *owner, owner_react_fn *fn)
         fn(owner);
 }
 
-static void adopt_input(struct np_fd *fd, struct linkbuffer_block *block, void *data, uint32_t n)
+static void take(struct owner *owner, const void *data, size_t n)
 {
-    struct owner *owner = (struct owner *)fd;
     cr_assert_eq(owner->closed_count, 0);
     cr_assert_eq(owner->end_count, 0, "input after the end of input");
+    if (owner->counts_input) {
+        owner->input_len += n;
+        return;
+    }
     cr_assert_lt(owner->input_len + n, OWNER_INPUT_MAX);
     memcpy(owner->input + owner->input_len, data, n);
     owner->input_len += n;
+}
+
+static int lend_input(struct np_fd *fd, struct iovec *iov)
+{
+    static char lent[OWNER_LENT_MAX];
+    struct owner *owner = (struct owner *)fd;
+    cr_assert_eq(owner->closed_count, 0);
+    *iov = (struct iovec){.iov_base = lent, .iov_len = sizeof lent};
+    owner->lent = lent;
+    return owner->lend_status;
+}
+
+static void adopt_input(struct np_fd *fd, struct linkbuffer_block *block, void *data, uint32_t n)
+{
+    struct owner *owner = (struct owner *)fd;
+    take(owner, data, n);
     if (owner->keeps_blocks) {
         cr_assert_lt(owner->kept_count, OWNER_KEPT_MAX);
         linkbuffer_block_retain(block);
@@ -56,6 +90,11 @@ static void input_done(struct np_fd *fd, int64_t result)
     if (fd->kind != NP_FD_STREAM && result >= 0) {
         owner->accept_count++;
         owner->accepted = result;
+        return;
+    }
+    if (fd->kind == NP_FD_STREAM && result > 0) {
+        take(owner, owner->lent, (size_t)result);
+        react(owner, owner->on_input);
         return;
     }
     cr_assert(fd->kind != NP_FD_STREAM || owner->end_count == 0, "the end of input came twice");
@@ -100,6 +139,7 @@ static void closed(struct np_fd *fd)
 }
 
 static const struct np_fd_ops owner_ops = {
+    .lend_input = lend_input,
     .adopt_input = adopt_input,
     .input_done = input_done,
     .lend_output = lend_output,
@@ -179,7 +219,12 @@ struct fake_op *receive_of(const struct owner *owner)
 
 struct fake_op *hangup_of(const struct owner *owner)
 {
-    return fake_ring_find(IORING_OP_POLL_ADD, owner->fd.fd);
+    return fake_ring_find_poll(owner->fd.fd, false);
+}
+
+struct fake_op *input_poll_of(const struct owner *owner)
+{
+    return fake_ring_find_poll(owner->fd.fd, true);
 }
 
 struct fake_op *send_of(const struct owner *owner)

@@ -10,6 +10,7 @@
 
 #include "fake_alloc.h"
 #include "fake_ring.h"
+#include "fake_socket.h"
 
 #include "backend.h"
 #include "poller.h"
@@ -17,7 +18,10 @@
 #include <linkbuffer/block.h>
 
 #define OWNER_INPUT_MAX 1024U
-#define OWNER_KEPT_MAX  128U
+#define OWNER_KEPT_MAX  1024U
+#define OWNER_LENT_MAX  ((size_t)64 * 1024)
+/* Blocks in the ring at the start. */
+#define RING_LEAST 16U
 
 struct owner;
 
@@ -29,7 +33,10 @@ struct owner {
 
     char input[OWNER_INPUT_MAX]; /* what came, in order, as a string */
     size_t input_len;
+    bool counts_input; /* only its length is kept */
     owner_react_fn *on_input;
+    const char *lent; /* where bytes that are read may land */
+    int lend_status;  /* of lend_input() */
     bool keeps_blocks; /* retains every block that bytes came in */
     struct linkbuffer_block *kept[OWNER_KEPT_MAX];
     size_t kept_count;
@@ -68,6 +75,10 @@ void owner_remove(struct owner *owner);
 /* Removes, lets every cancellation succeed and waits for closed(). */
 void owner_close(struct owner *owner);
 
+/* Blocks that the backend wants in the ring, and that all of them are there. */
+size_t ring_target(void);
+void expect_full_ring(void);
+
 /* One wait of the poller, which would sleep for ever if it may. */
 void wait_once(void);
 /* Waits until every completion that was posted has been told. */
@@ -78,6 +89,8 @@ void wait_for_cancellations(void);
 /* The live operation of an owner; NULL: none. */
 struct fake_op *receive_of(const struct owner *owner);
 struct fake_op *hangup_of(const struct owner *owner);
+/* The poll that tells that there is something to read. */
+struct fake_op *input_poll_of(const struct owner *owner);
 struct fake_op *send_of(const struct owner *owner);
 
 #endif

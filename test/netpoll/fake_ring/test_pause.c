@@ -123,10 +123,10 @@ static void end_receive(struct fake_op *receive, enum ending ending)
 
 static void pause_with_answer(int answer, enum ending ending, bool answer_first)
 {
+    owner_close(&owner);
+    owner_open_armed(&owner, NP_FD_STREAM, 100);
     struct fake_op *receive = receive_of(&owner);
     struct fake_op *cancel = pause_input();
-    owner.input_len = 0;
-    memset(owner.input, 0, sizeof owner.input);
     if (answer_first)
         fake_ring_complete(cancel, answer, 0);
     end_receive(receive, ending);

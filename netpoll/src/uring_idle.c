@@ -1,0 +1,79 @@
+/* Who is idle. One timer goes through the table of descriptors, a slice at a time, and counts how
+ * often it found a connection quiet; input sets that to 0. Poller thread. */
+#include "uring_idle.h"
+
+#include "poller.h"
+
+#include <stddef.h>
+
+/* Looks in the time after which a connection is idle. One more is needed to be sure of it. */
+#define LOOKS 4U
+/* Slots at a time, so that the others are not held up. */
+#define SLICE 1024U
+
+static struct np_uring *state_of(struct np_timer *timer)
+{
+    return (struct np_uring *)(void *)((char *)timer - offsetof(struct np_uring, look));
+}
+
+/* Milliseconds in which the whole table is looked at once. */
+static uint32_t pass_ms(const struct np_uring *state)
+{
+    uint32_t ms = state->poller->demote_idle_ms / LOOKS;
+    return ms > 0 ? ms : 1;
+}
+
+static void look_at(struct np_uring *state, struct np_fd *fd)
+{
+    unsigned live = NP_FD_INPUT_WANTED | NP_FD_INPUT_ARMED;
+    unsigned flags = fd->flags & (live | NP_FD_REMOVED | NP_FD_INPUT_ENDED);
+    if (fd->kind != NP_FD_STREAM || fd->mode != NP_URING_STAYING || flags != live)
+        return;
+    state->may_be_idle = true;
+    if (++fd->quiet <= LOOKS)
+        return;
+    fd->mode = NP_URING_RESTING;
+    np_uring_review(state, fd);
+}
+
+/* Slots that have to be looked at in a millisecond, or more. */
+static uint32_t slice_slots(const struct np_uring *state)
+{
+    uint32_t least = state->poller->fds.count / pass_ms(state) + 1;
+    return least > SLICE ? least : SLICE;
+}
+
+static void arm(struct np_uring *state, uint64_t after_ms)
+{
+    struct np_poller *poller = state->poller;
+    np_wheel_add(&poller->wheel, &state->look, np_poller_now_ms(poller) + after_ms);
+}
+
+void np_uring_look(struct np_timer *timer)
+{
+    struct np_uring *state = state_of(timer);
+    const struct np_fd_table *fds = &state->poller->fds;
+    uint32_t slots = slice_slots(state);
+    uint32_t end = fds->count - state->look_slot > slots ? state->look_slot + slots : fds->count;
+    for (; state->look_slot < end; state->look_slot++) {
+        struct np_fd *fd = fds->entries[state->look_slot].fd;
+        if (fd != NULL)
+            look_at(state, fd);
+    }
+    if (end < fds->count) {
+        arm(state, (uint64_t)pass_ms(state) * slots / fds->count);
+        return;
+    }
+    state->look_slot = 0;
+    /* With nobody to look at it ends, so that an idle poller sleeps. */
+    if (state->may_be_idle)
+        arm(state,
+            fds->count > slots ? (uint64_t)pass_ms(state) * slots / fds->count : pass_ms(state));
+    state->may_be_idle = false;
+}
+
+void np_uring_watch_idle(struct np_uring *state)
+{
+    if (state->poller->demote_idle_ms > 0 && !np_timer_is_armed(&state->look))
+        arm(state, pass_ms(state));
+}
