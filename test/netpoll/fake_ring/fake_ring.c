@@ -10,8 +10,8 @@
 #include <string.h>
 
 #define SQ_MAX      256U
-#define CQ_MAX      4096U
-#define OPS_MAX     4096U
+#define CQ_MAX      16384U
+#define OPS_MAX     32768U
 #define BUFFERS_MAX 1024U
 /* Deferred work that one call of io_uring_enter(2) does; see IO_LOCAL_TW_DEFAULT_MAX in Linux. */
 #define PASS 20U
