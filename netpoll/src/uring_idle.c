@@ -56,7 +56,7 @@ void np_uring_look(struct np_timer *timer)
     uint32_t slots = slice_slots(state);
     uint32_t end = fds->count - state->look_slot > slots ? state->look_slot + slots : fds->count;
     for (; state->look_slot < end; state->look_slot++) {
-        struct np_fd *fd = fds->entries[state->look_slot].fd;
+        struct np_fd *fd = np_fd_table_entry(fds, state->look_slot)->fd;
         if (fd != NULL)
             look_at(state, fd);
     }
