@@ -54,6 +54,6 @@ void fake_clock_pass(unsigned ms)
     for (unsigned i = 0; i < ms; i++) {
         clock_ms++;
         __wrap_np_poller_woke(&poller);
-        np_wheel_advance(&poller.wheel, clock_ms);
+        np_wheel_advance(&poller.wheel, clock_ms, UINT32_MAX);
     }
 }
