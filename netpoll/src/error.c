@@ -18,6 +18,10 @@ const char *netpoll_strerror(int error)
         return "success";
     if (error == NETPOLL_EOF)
         return "end of the peer's bytes";
+    if (error == NETPOLL_UNKNOWN_NAME)
+        return "unknown host name";
+    if (error == NETPOLL_NAME_FAILED)
+        return "temporary failure in name resolution";
     const char *word = strerrordesc_np(-error);
     if (word != NULL)
         return word;

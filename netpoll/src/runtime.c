@@ -161,6 +161,7 @@ int netpoll_runtime_create(const struct netpoll_runtime_options *options,
     };
     if (runtime->poller_count > POLLERS_MAX)
         runtime->poller_count = POLLERS_MAX;
+    np_resolver_init(&runtime->resolver);
     enum netpoll_backend backend = options->backend;
     status = np_log_init(&runtime->log, options);
     if (status == 0)
@@ -172,6 +173,7 @@ int netpoll_runtime_create(const struct netpoll_runtime_options *options,
     if (status == 0)
         status = start_backend(runtime, backend);
     if (status != 0) {
+        np_resolver_fini(&runtime->resolver);
         free_runtime(runtime);
         return status;
     }
@@ -199,6 +201,7 @@ int netpoll_runtime_destroy(struct netpoll_runtime *runtime)
         if (status != 0)
             return status;
     }
+    np_resolver_fini(&runtime->resolver);
     stop_pollers(runtime, runtime->poller_count);
     free_runtime(runtime);
     return 0;

@@ -6,6 +6,7 @@
 
 #include "log.h"
 #include "poller.h"
+#include "resolver.h"
 
 #include <netpoll/runtime.h>
 
@@ -21,6 +22,7 @@ struct netpoll_runtime {
     uint32_t demote_idle_ms; /* 0: never */
     pid_t process;           /* that made it: a child of fork(2) has none of its threads */
     struct gopool *pool;
+    struct np_resolver resolver;
     struct np_log log;
     const struct np_backend *backend;
     char reason[NP_REASON_BYTES];

@@ -4,6 +4,7 @@
 
 #include <netpoll/conn.h>
 #include <netpoll/conn_options.h>
+#include <netpoll/dialer.h>
 #include <netpoll/error.h>
 #include <netpoll/export.h>
 #include <netpoll/framer.h>

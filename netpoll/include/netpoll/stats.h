@@ -26,7 +26,7 @@ struct netpoll_runtime;
 struct netpoll_stats {
     /* Connections. When nothing happens, accepted + dialed is connections + refused +
      * accept_drops + the sum of closed. */
-    uint64_t connections;  /**< open now */
+    uint64_t connections;  /**< open now, or being dialed */
     uint64_t accepted;     /**< taken from listeners; counted by the poller of the listener */
     uint64_t accept_fails; /**< accept errors, descriptor limit among them */
     uint64_t accept_drops; /**< accepted, then closed at once for want of memory */

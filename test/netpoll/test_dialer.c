@@ -1,0 +1,745 @@
+/* Dialers: what they dial, how that fails, and the functions of asynchronous dials. */
+#include "../support/process.h"
+#include "dial_rig.h"
+
+#include <criterion/criterion.h>
+#include <criterion/parameterized.h>
+#include <errno.h>
+#include <gopool/panic.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+TestSuite(dialer, .timeout = 60);
+
+static const char *port_of(const char *address)
+{
+    return strrchr(address, ':') + 1;
+}
+
+/* The options */
+
+static void expect_refused(const struct netpoll_dialer_options *options)
+{
+    struct dial_rig rig = {0};
+    struct netpoll_dialer *dialer = (struct netpoll_dialer *)&rig;
+    dial_rig_start(&rig);
+    cr_assert_eq(netpoll_dialer_create(rig.rig.runtime, &rig.conn, options, &dialer), -EINVAL);
+    cr_assert_null(dialer);
+    dial_rig_finish(&rig);
+}
+
+Test(dialer, options_out_of_range_are_refused)
+{
+    static const struct netpoll_dialer_options bad[] = {
+        {.timeout_ms = -2},
+        {.timeout_ms = (int64_t)INT32_MAX + 1},
+        {.fallback_ms = -2},
+        {.fallback_ms = INT64_MAX},
+        {.resolver_threads = NETPOLL_RESOLVER_THREADS_MAX + 1},
+        {.local = ""},
+        {.local = ":0"},
+        {.local = "127.0.0.1"},
+        {.local = "localhost:0"},
+        {.local = "example.org:0"},
+        {.local = "unix:@x"},
+        {.reserved = {0, 0, 0, 0, 0, 0, 0, 1}},
+    };
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
+        expect_refused(&bad[i]);
+}
+
+Test(dialer, options_of_connections_are_checked)
+{
+    struct dial_rig rig = {0};
+    struct netpoll_conn_options bad = {.read_timeout_ms = -2};
+    struct netpoll_dialer *dialer = (struct netpoll_dialer *)&rig;
+    dial_rig_start(&rig);
+    cr_assert_eq(netpoll_dialer_create(rig.rig.runtime, &bad, NULL, &dialer), -EINVAL);
+    cr_assert_null(dialer);
+    cr_assert_eq(netpoll_dialer_destroy(NULL), 0);
+    dial_rig_finish(&rig);
+}
+
+/* What can be dialed */
+
+static void expect_reached(const char *listen, const char *dialed_prefix)
+{
+    struct dial_rig rig = {.rig.listen = listen};
+    char address[NETPOLL_ADDRESS_BYTES];
+    dial_rig_start(&rig);
+    snprintf(address, sizeof address, "%s", rig.rig.address);
+    if (dialed_prefix != NULL)
+        snprintf(address, sizeof address, "%s%s", dialed_prefix, port_of(rig.rig.address));
+    struct netpoll_conn *conn = dial(&rig, address);
+    expect_conn_echo(conn, 7, 100000);
+    hang_up(conn);
+    dial_rig_finish(&rig);
+}
+
+Test(dialer, numeric_addresses_are_dialed)
+{
+    expect_reached("127.0.0.1:0", NULL);
+    expect_reached("[::1]:0", NULL);
+    expect_reached("127.0.0.1:0", "tcp4:127.0.0.1:");
+    expect_reached("[::1]:0", "tcp6:[::1]:");
+}
+
+Test(dialer, a_server_of_every_address_is_dialed_by_its_own)
+{
+    expect_reached(":0", NULL);
+    expect_reached(":0", ":");
+    expect_reached(":0", "tcp4::");
+    expect_reached(":0", "tcp6::");
+}
+
+Test(dialer, localhost_is_both_loopback_addresses)
+{
+    expect_reached("127.0.0.1:0", "localhost:");
+    expect_reached("[::1]:0", "localhost:");
+    expect_reached("127.0.0.1:0", "tcp4:localhost:");
+    expect_reached("[::1]:0", "tcp6:localhost:");
+}
+
+Test(dialer, unix_sockets_are_dialed)
+{
+    char path[] = "/tmp/netpoll-dialer-XXXXXX";
+    char address[64];
+    cr_assert_not_null(mkdtemp(path));
+    snprintf(address, sizeof address, "unix:%s/socket", path);
+    expect_reached(address, NULL);
+    snprintf(address, sizeof address, "unix:@netpoll-dialer-%d", (int)getpid());
+    expect_reached(address, NULL);
+    cr_assert_eq(rmdir(path), 0);
+}
+
+Test(dialer, a_connection_knows_its_addresses)
+{
+    struct dial_rig rig = {0};
+    char peer[NETPOLL_ADDRESS_BYTES];
+    char local[NETPOLL_ADDRESS_BYTES];
+    dial_rig_start(&rig);
+    struct netpoll_conn *conn = dial(&rig, rig.rig.address);
+    cr_assert_eq(netpoll_conn_peer(conn, peer, sizeof peer), 0);
+    cr_assert_eq(netpoll_conn_local(conn, local, sizeof local), 0);
+    cr_assert_str_eq(peer, rig.rig.address);
+    cr_assert_eq(strncmp(local, "127.0.0.1:", 10), 0);
+    cr_assert_str_neq(local, peer);
+    hang_up(conn);
+    dial_rig_finish(&rig);
+}
+
+Test(dialer, a_unix_peer_has_its_address)
+{
+    struct dial_rig rig = {.rig.listen = "unix:@netpoll-dialer-peer"};
+    char peer[NETPOLL_ADDRESS_BYTES];
+    dial_rig_start(&rig);
+    struct netpoll_conn *conn = dial(&rig, rig.rig.address);
+    cr_assert_eq(netpoll_conn_peer(conn, peer, sizeof peer), 0);
+    cr_assert_str_eq(peer, "unix:@netpoll-dialer-peer");
+    cr_assert_eq(netpoll_conn_local(conn, peer, sizeof peer), 0);
+    cr_assert_str_eq(peer, "unix:");
+    hang_up(conn);
+    dial_rig_finish(&rig);
+}
+
+/* on_request of a client */
+
+static void note_answer(struct netpoll_conn *conn, void *arg)
+{
+    const void *data;
+    if (netpoll_conn_len(conn) < 4)
+        return;
+    CHECK(netpoll_conn_next(conn, 4, &data) == 0 && memcmp(data, "ping", 4) == 0);
+    event_add(arg);
+}
+
+static void say_ping(struct netpoll_conn *conn, void *arg)
+{
+    (void)arg;
+    CHECK(netpoll_conn_write(conn, "ping", 4) == 0);
+    CHECK(netpoll_conn_flush(conn) == 0);
+}
+
+TEST_BOTH_MODES(dialer, callbacks_of_a_client_run)
+{
+    struct event answers = EVENT_INIT;
+    struct dial_rig rig = {
+        .conn = {
+            .on_request = note_answer, .on_connect = say_ping, .arg = &answers, .handler = *mode}};
+    dial_rig_start(&rig);
+    struct netpoll_conn *conn = dial(&rig, rig.rig.address);
+    event_wait(&answers, 1);
+    hang_up(conn);
+    dial_rig_finish(&rig);
+}
+
+/* How it fails */
+
+Test(dialer, an_address_that_is_none_is_refused)
+{
+    static const char *const bad[] = {
+        "",
+        "127.0.0.1",
+        "127.0.0.1:",
+        "127.0.0.1:65536",
+        "127.0.0.1:http",
+        "::1:80",
+        "[::1]",
+        "[::1:80",
+        "256.1.1.1:80",
+        "1.2.3:80",
+        "tcp4:",
+        "tcp4:[::1]:80",
+        "tcp6:1.2.3.4:80",
+        "tcp5:1.2.3.4:80",
+        "unix:",
+        "unix:@",
+        "exa mple.org:1",
+        "a..b:80",
+        ".a:80",
+        "0x7f.1:80",
+        "[fe80]:80",
+        "host:80:80",
+        "a/b:80",
+        ".:80",
+        "-1",
+    };
+    struct dial_rig rig = {0};
+    struct outcome outcome = OUTCOME_INIT;
+    struct netpoll_dial *handle = (struct netpoll_dial *)&rig;
+    dial_rig_start(&rig);
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        cr_assert_eq(failing_dial(&rig, bad[i], 0), -EINVAL, "%s", bad[i]);
+        cr_assert_eq(netpoll_dialer_start(rig.dialer, bad[i], 0, note_outcome, &outcome, &handle),
+                     -EINVAL);
+        cr_assert_null(handle);
+    }
+    dial_rig_finish(&rig);
+    cr_assert_eq(event_count(&outcome.told), 0);
+}
+
+Test(dialer, timeouts_out_of_range_are_refused)
+{
+    struct dial_rig rig = {0};
+    dial_rig_start(&rig);
+    cr_assert_eq(failing_dial(&rig, rig.rig.address, -2), -EINVAL);
+    cr_assert_eq(failing_dial(&rig, rig.rig.address, (int64_t)INT32_MAX + 1), -EINVAL);
+    cr_assert_eq(netpoll_dialer_start(rig.dialer, rig.rig.address, 0, NULL, NULL, NULL), -EINVAL);
+    dial_rig_finish(&rig);
+}
+
+Test(dialer, before_anybody_listens_it_is_refused)
+{
+    struct dial_rig rig = {0};
+    char address[NETPOLL_ADDRESS_BYTES];
+    dial_rig_start(&rig);
+    free_address(address, sizeof address);
+    cr_assert_eq(failing_dial(&rig, address, 0), -ECONNREFUSED);
+    cr_assert_eq(failing_dial(&rig, "unix:/nonexistent/netpoll", 0), -ENOENT);
+    cr_assert_eq(failing_dial(&rig, "unix:@netpoll-nobody", 0), -ECONNREFUSED);
+    cr_assert_eq(netpoll_server_listen(rig.rig.server, address), 0);
+    struct netpoll_conn *conn = dial(&rig, address);
+    expect_conn_echo(conn, 1, 1000);
+    hang_up(conn);
+    dial_rig_finish(&rig);
+}
+
+static void expect_timeout(const char *where)
+{
+    struct dial_rig rig = {.options.timeout_ms = 120};
+    struct deaf deaf;
+    deaf_start(&deaf, where);
+    dial_rig_start(&rig);
+    int64_t begin_ms = now_ms();
+    cr_assert_eq(failing_dial(&rig, deaf.address, 0), -ETIMEDOUT);
+    cr_assert_geq(now_ms() - begin_ms, 120);
+    cr_assert_lt(now_ms() - begin_ms, 1200);
+    begin_ms = now_ms();
+    cr_assert_eq(failing_dial(&rig, deaf.address, 30), -ETIMEDOUT);
+    cr_assert_geq(now_ms() - begin_ms, 30);
+    cr_assert_lt(now_ms() - begin_ms, 300);
+    dial_rig_finish(&rig);
+    deaf_finish(&deaf);
+}
+
+Test(dialer, a_peer_that_does_not_answer_is_a_timeout)
+{
+    expect_timeout("127.0.0.1:0");
+    expect_timeout("unix:@netpoll-dialer-deaf");
+}
+
+Test(dialer, the_default_timeout_is_three_seconds)
+{
+    struct dial_rig rig = {0};
+    struct deaf deaf;
+    deaf_start(&deaf, "127.0.0.1:0");
+    dial_rig_start(&rig);
+    int64_t begin_ms = now_ms();
+    cr_assert_eq(failing_dial(&rig, deaf.address, 0), -ETIMEDOUT);
+    cr_assert_geq(now_ms() - begin_ms, 3000);
+    cr_assert_lt(now_ms() - begin_ms, 30000);
+    dial_rig_finish(&rig);
+    deaf_finish(&deaf);
+}
+
+Test(dialer, a_full_backlog_of_a_unix_socket_is_waited_for)
+{
+    struct dial_rig rig = {.options.timeout_ms = NETPOLL_TIMEOUT_NONE};
+    struct outcome outcome = OUTCOME_INIT;
+    struct deaf deaf;
+    deaf_start(&deaf, "unix:@netpoll-dialer-later");
+    dial_rig_start(&rig);
+    cr_assert_eq(netpoll_dialer_start(rig.dialer, deaf.address, 0, note_outcome, &outcome, NULL),
+                 0);
+    cr_assert_eq(failing_dial(&rig, deaf.address, 50), -ETIMEDOUT);
+    cr_assert_eq(event_count(&outcome.told), 0);
+    deaf_listen_at_last(&deaf);
+    event_wait(&outcome.told, 1);
+    cr_assert_eq(outcome.status, 0);
+    hang_up(outcome.conn);
+    dial_rig_finish(&rig);
+    deaf_finish(&deaf);
+}
+
+static int refuse(struct netpoll_conn *conn, void *arg)
+{
+    (void)conn;
+    (void)arg;
+    return -1;
+}
+
+Test(dialer, on_prepare_may_refuse)
+{
+    struct dial_rig rig = {.conn.on_prepare = refuse};
+    dial_rig_start(&rig);
+    cr_assert_eq(failing_dial(&rig, rig.rig.address, 0), -ECONNABORTED);
+    WAIT_UNTIL(rig_stats(&rig.rig).connections == 0);
+    dial_rig_finish(&rig);
+}
+
+Test(dialer, no_descriptor_is_an_error_of_the_dial)
+{
+    struct dial_rig rig = {0};
+    struct netpoll_conn *conn;
+    dial_rig_start(&rig);
+    rig_round_trip(&rig.rig); /* the server waits for connections, and needs no descriptor for it */
+    int last = dup(0);
+    struct rlimit few = {.rlim_cur = (rlim_t)last, .rlim_max = (rlim_t)last + 1000};
+    client_close(last);
+    cr_assert_eq(setrlimit(RLIMIT_NOFILE, &few), 0);
+    cr_assert_eq(netpoll_dialer_dial(rig.dialer, rig.rig.address, 0, &conn), -EMFILE);
+    few.rlim_cur = few.rlim_max;
+    cr_assert_eq(setrlimit(RLIMIT_NOFILE, &few), 0);
+    hang_up(dial(&rig, rig.rig.address));
+    dial_rig_finish(&rig);
+}
+
+/* Where it dials from */
+
+static void note_peer(struct netpoll_conn *conn, void *arg)
+{
+    char *peer = arg;
+    CHECK(netpoll_conn_peer(conn, peer, NETPOLL_ADDRESS_BYTES) == 0);
+    CHECK(netpoll_conn_write(conn, "x", 1) == 0 && netpoll_conn_flush(conn) == 0);
+}
+
+Test(dialer, local_is_where_it_dials_from)
+{
+    char peer[NETPOLL_ADDRESS_BYTES] = "";
+    struct dial_rig rig = {.options.local = "127.0.0.2:0",
+                           .server = {.on_connect = note_peer, .arg = peer}};
+    dial_rig_start(&rig);
+    struct netpoll_conn *conn = dial(&rig, rig.rig.address);
+    cr_assert_eq(netpoll_conn_wait(conn, 1, DEADLINE_MS), 0);
+    cr_assert_eq(strncmp(peer, "127.0.0.2:", 10), 0, "%s", peer);
+    cr_assert_eq(failing_dial(&rig, "[::1]:1", 0), -EADDRNOTAVAIL);
+    hang_up(conn);
+    dial_rig_finish(&rig);
+}
+
+Test(dialer, a_local_address_of_another_host_is_not_available)
+{
+    struct dial_rig rig = {.options.local = "192.0.2.1:0"};
+    dial_rig_start(&rig);
+    cr_assert_eq(failing_dial(&rig, rig.rig.address, 0), -EADDRNOTAVAIL);
+    dial_rig_finish(&rig);
+}
+
+Test(dialer, a_dial_that_reaches_itself_has_reached_nobody)
+{
+    struct dial_rig rig = {0};
+    char address[NETPOLL_ADDRESS_BYTES];
+    free_address(address, sizeof address);
+    rig.options.local = address;
+    dial_rig_start(&rig);
+    int status = failing_dial(&rig, address, 0);
+    cr_assert_eq(status, -ECONNREFUSED, "%s", netpoll_strerror(status));
+    dial_rig_finish(&rig);
+}
+
+static int int_option(struct netpoll_conn *conn, int level, int name)
+{
+    int value = -1;
+    size_t size = sizeof value;
+    cr_assert_eq(netpoll_conn_socket_option(conn, level, name, &value, &size), 0);
+    return value;
+}
+
+Test(dialer, socket_options_are_set)
+{
+    struct dial_rig rig = {.conn = {.keepalive_s = 17, .user_timeout_ms = 12345}};
+    dial_rig_start(&rig);
+    struct netpoll_conn *conn = dial(&rig, rig.rig.address);
+    cr_assert_eq(int_option(conn, IPPROTO_TCP, TCP_NODELAY), 1);
+    cr_assert_eq(int_option(conn, IPPROTO_TCP, TCP_KEEPIDLE), 17);
+    cr_assert_eq(int_option(conn, IPPROTO_TCP, TCP_USER_TIMEOUT), 12345);
+    cr_assert_eq(int_option(conn, IPPROTO_TCP, TCP_FASTOPEN_CONNECT), 0);
+    hang_up(conn);
+    dial_rig_finish(&rig);
+}
+
+Test(dialer, fast_open_is_asked_for)
+{
+    struct dial_rig rig = {.options.fast_open = true};
+    dial_rig_start(&rig);
+    for (int i = 0; i < 3; i++) {
+        struct netpoll_conn *conn = dial(&rig, rig.rig.address);
+        cr_assert_eq(int_option(conn, IPPROTO_TCP, TCP_FASTOPEN_CONNECT), 1);
+        expect_conn_echo(conn, 3, 5000);
+        hang_up(conn);
+    }
+    dial_rig_finish(&rig);
+}
+
+/* Asynchronous dials */
+
+Test(dialer, the_function_runs_on_a_poller)
+{
+    struct dial_rig rig = {0};
+    struct outcome outcome = OUTCOME_INIT;
+    dial_rig_start(&rig);
+    cr_assert_eq(netpoll_dialer_start(rig.dialer, rig.rig.address, 0, note_outcome, &outcome, NULL),
+                 0);
+    event_wait(&outcome.told, 1);
+    cr_assert_eq(outcome.status, 0);
+    cr_assert(outcome.on_poller);
+    expect_conn_echo(outcome.conn, 5, 1000);
+    hang_up(outcome.conn);
+    dial_rig_finish(&rig);
+    cr_assert_eq(event_count(&outcome.told), 1);
+}
+
+/* A handler that dials. */
+struct dialing {
+    struct dial_rig rig;
+    struct outcome outcome;
+    struct event done;
+    int status;
+    bool told_inside;
+};
+
+static void start_in_handler(struct netpoll_conn *conn, void *arg)
+{
+    struct dialing *dialing = arg;
+    CHECK(netpoll_conn_skip(conn, netpoll_conn_len(conn)) == 0);
+    CHECK(netpoll_dialer_start(dialing->rig.dialer, "unix:/nonexistent", 0, note_outcome,
+                               &dialing->outcome, NULL) == 0);
+    dialing->told_inside = event_count(&dialing->outcome.told) != 0;
+    struct netpoll_conn *dialed;
+    dialing->status =
+        netpoll_dialer_dial(dialing->rig.dialer, dialing->rig.rig.address, 0, &dialed);
+    CHECK(dialed == NULL);
+    event_add(&dialing->done);
+}
+
+Test(dialer, on_a_poller_it_tells_later_and_does_not_block)
+{
+    struct dialing dialing = {.outcome = OUTCOME_INIT, .done = EVENT_INIT};
+    dialing.rig.server = (struct netpoll_conn_options){
+        .on_request = start_in_handler, .handler = NETPOLL_HANDLER_INLINE, .arg = &dialing};
+    dialing.rig.rig.pollers = 1;
+    dial_rig_start(&dialing.rig);
+    int fd = rig_dial(&dialing.rig.rig);
+    client_send(fd, "x", 1);
+    event_wait(&dialing.done, 1);
+    event_wait(&dialing.outcome.told, 1);
+    cr_assert_not(dialing.told_inside);
+    cr_assert_eq(dialing.outcome.status, -ENOENT);
+    cr_assert_eq(dialing.status, -EDEADLK);
+    client_close(fd);
+    dial_rig_finish(&dialing.rig);
+}
+
+static void dial_in_handler(struct netpoll_conn *conn, void *arg)
+{
+    struct dialing *dialing = arg;
+    const void *data;
+    if (netpoll_conn_next(conn, 1, &data) != 0)
+        return;
+    if (*(const char *)data == 'd') {
+        struct netpoll_conn *dialed = dial(&dialing->rig, dialing->rig.rig.address);
+        CHECK(netpoll_conn_write(dialed, "e", 1) == 0 && netpoll_conn_flush(dialed) == 0);
+        CHECK(netpoll_conn_wait(dialed, 1, DEADLINE_MS) == 0);
+        hang_up(dialed);
+        event_add(&dialing->done);
+        return;
+    }
+    CHECK(netpoll_conn_write(conn, data, 1) == 0 && netpoll_conn_flush(conn) == 0);
+}
+
+static void connect_in_handler(struct netpoll_conn *conn, void *arg)
+{
+    (void)conn;
+    (void)arg;
+}
+
+Test(dialer, a_worker_that_dials_is_replaced)
+{
+    /* on_connect of the dialed connection's other end needs the only worker there may be. */
+    struct gopool_options one = {.name = "one", .cap = 1};
+    struct dialing dialing = {.outcome = OUTCOME_INIT, .done = EVENT_INIT};
+    dialing.rig.rig.own_pool = &one;
+    dialing.rig.server = (struct netpoll_conn_options){
+        .on_request = dial_in_handler, .on_connect = connect_in_handler, .arg = &dialing};
+    dial_rig_start(&dialing.rig);
+    int fd = rig_dial(&dialing.rig.rig);
+    client_send(fd, "d", 1);
+    event_wait(&dialing.done, 1);
+    client_close(fd);
+    dial_rig_finish(&dialing.rig);
+}
+
+struct crowded {
+    struct dial_rig rig;
+    struct deaf deaf;
+    struct event blocked;
+    struct event done;
+    int status[2];
+};
+
+static void dial_deaf(struct netpoll_conn *conn, void *arg)
+{
+    struct crowded *crowded = arg;
+    const void *data;
+    struct netpoll_conn *dialed;
+    CHECK(netpoll_conn_next(conn, 1, &data) == 0);
+    int which = *(const char *)data - '0';
+    crowded->status[which] =
+        netpoll_dialer_dial(crowded->rig.dialer, crowded->deaf.address, 500, &dialed);
+    event_add(&crowded->done);
+}
+
+Test(dialer, too_many_workers_that_wait_are_told)
+{
+    struct gopool_options two = {.name = "two", .cap = 2, .max_blocked = 1};
+    struct crowded crowded = {.done = EVENT_INIT};
+    struct gopool_stats stats;
+    crowded.rig.rig.own_pool = &two;
+    crowded.rig.server = (struct netpoll_conn_options){.on_request = dial_deaf, .arg = &crowded};
+    deaf_start(&crowded.deaf, "127.0.0.1:0");
+    dial_rig_start(&crowded.rig);
+    int first = rig_dial(&crowded.rig.rig);
+    int second = rig_dial(&crowded.rig.rig);
+    client_send(first, "0", 1);
+    do {
+        gopool_stats_read(crowded.rig.rig.pool, &stats);
+    } while (stats.blocked_workers == 0);
+    client_send(second, "1", 1);
+    event_wait(&crowded.done, 2);
+    cr_assert_eq(crowded.status[0], -ETIMEDOUT);
+    cr_assert_eq(crowded.status[1], -EAGAIN);
+    client_close(first);
+    client_close(second);
+    dial_rig_finish(&crowded.rig);
+    deaf_finish(&crowded.deaf);
+}
+
+static void panic_with(struct netpoll_conn *conn, int status, void *arg)
+{
+    CHECK(status == 0);
+    *(struct netpoll_conn **)arg = conn;
+    gopool_panic("in a dialed function");
+}
+
+Test(dialer, a_panic_in_the_function_closes_the_connection)
+{
+    struct dial_rig rig = {.rig.expected_logs = 1};
+    struct netpoll_conn *_Atomic conn = NULL;
+    dial_rig_start(&rig);
+    cr_assert_eq(
+        netpoll_dialer_start(rig.dialer, rig.rig.address, 0, panic_with, (void *)&conn, NULL), 0);
+    WAIT_UNTIL(conn != NULL);
+    WAIT_UNTIL(rig_stats(&rig.rig).connections == 0);
+    cr_assert_eq(netpoll_conn_reason(conn), NETPOLL_CLOSE_PANIC);
+    cr_assert_not_null(strstr(rig.rig.last_log, "in a dialed function"));
+    netpoll_conn_release(conn);
+    dial_rig_finish(&rig);
+}
+
+/* Calling off */
+
+Test(dialer, a_dial_that_hangs_is_called_off)
+{
+    struct dial_rig rig = {.rig.beside_another = true};
+    struct outcome outcome = OUTCOME_INIT;
+    struct netpoll_dial *handle;
+    struct deaf deaf;
+    deaf_start(&deaf, "127.0.0.1:0");
+    dial_rig_start(&rig);
+    cr_assert_eq(netpoll_dialer_start(rig.dialer, deaf.address, NETPOLL_TIMEOUT_NONE, note_outcome,
+                                      &outcome, &handle),
+                 0);
+    cr_assert_eq(failing_dial(&rig, deaf.address, 50), -ETIMEDOUT);
+    cr_assert_eq(event_count(&outcome.told), 0);
+    cr_assert_eq(netpoll_dial_cancel(handle), 1);
+    cr_assert_eq(netpoll_dial_cancel(handle), 1);
+    event_wait(&outcome.told, 1);
+    cr_assert_eq(outcome.status, -ECANCELED);
+    cr_assert(outcome.on_poller);
+    cr_assert_eq(netpoll_dial_cancel(handle), 1);
+    dial_rig_finish(&rig);
+    deaf_finish(&deaf);
+    cr_assert_eq(event_count(&outcome.told), 1);
+    netpoll_dial_release(handle);
+    cr_assert_eq(live_bytes(), rig.rig.live_bytes);
+}
+
+Test(dialer, after_its_end_a_dial_cannot_be_called_off)
+{
+    struct dial_rig rig = {.rig.beside_another = true};
+    struct outcome outcome = OUTCOME_INIT;
+    struct netpoll_dial *handle;
+    dial_rig_start(&rig);
+    cr_assert_eq(
+        netpoll_dialer_start(rig.dialer, rig.rig.address, 0, note_outcome, &outcome, &handle), 0);
+    event_wait(&outcome.told, 1);
+    cr_assert_eq(netpoll_dial_cancel(handle), 0);
+    hang_up(outcome.conn);
+    dial_rig_finish(&rig);
+    cr_assert_eq(netpoll_dial_cancel(handle), 0);
+    netpoll_dial_release(handle);
+    netpoll_dial_release(NULL);
+    cr_assert_eq(live_bytes(), rig.rig.live_bytes);
+}
+
+Test(dialer, what_cancel_says_is_what_the_function_is_told)
+{
+    struct dial_rig rig = {0};
+    int called_off = 0;
+    dial_rig_start(&rig);
+    for (int i = 0; i < 400; i++) {
+        struct outcome outcome = OUTCOME_INIT;
+        struct netpoll_dial *handle;
+        cr_assert_eq(
+            netpoll_dialer_start(rig.dialer, rig.rig.address, 0, note_outcome, &outcome, &handle),
+            0);
+        for (int64_t until = i % 40; until > 0; until--)
+            sched_yield();
+        int said = netpoll_dial_cancel(handle);
+        event_wait(&outcome.told, 1);
+        cr_assert_eq(outcome.status, said == 1 ? -ECANCELED : 0);
+        called_off += said;
+        if (outcome.conn != NULL)
+            hang_up(outcome.conn);
+        netpoll_dial_release(handle);
+    }
+    cr_assert_gt(called_off, 0);
+    dial_rig_finish(&rig);
+}
+
+/* The end */
+
+Test(dialer, shutdown_ends_dials_and_refuses_new_ones)
+{
+    struct dial_rig rig = {0};
+    struct outcome outcomes[3] = {OUTCOME_INIT, OUTCOME_INIT, OUTCOME_INIT};
+    struct deaf deaf;
+    deaf_start(&deaf, "127.0.0.1:0");
+    dial_rig_start(&rig);
+    for (int i = 0; i < 3; i++)
+        cr_assert_eq(
+            netpoll_dialer_start(rig.dialer, deaf.address, 0, note_outcome, &outcomes[i], NULL), 0);
+    cr_assert_eq(netpoll_dialer_shutdown(rig.dialer, -2), -EINVAL);
+    cr_assert_eq(netpoll_dialer_shutdown(rig.dialer, 1000), 0);
+    for (int i = 0; i < 3; i++) {
+        cr_assert_eq(event_count(&outcomes[i].told), 1);
+        cr_assert_eq(outcomes[i].status, -ESHUTDOWN);
+    }
+    cr_assert_eq(failing_dial(&rig, rig.rig.address, 0), -ESHUTDOWN);
+    cr_assert_eq(netpoll_dialer_start(rig.dialer, rig.rig.address, 0, note_outcome, NULL, NULL),
+                 -ESHUTDOWN);
+    cr_assert_eq(netpoll_dialer_adopt(rig.dialer, deaf.fillers[0], NULL), -ESHUTDOWN);
+    dial_rig_finish(&rig);
+    deaf_finish(&deaf);
+}
+
+Test(dialer, connections_that_are_held_are_aborted_at_the_deadline)
+{
+    struct dial_rig rig = {.rig.beside_another = true};
+    char byte = 'x';
+    const void *data;
+    dial_rig_start(&rig);
+    struct netpoll_conn *conn = dial(&rig, rig.rig.address);
+    cr_assert_eq(netpoll_dialer_shutdown(rig.dialer, 10), 1);
+    cr_assert_eq(netpoll_conn_reason(conn), NETPOLL_CLOSE_SHUTDOWN);
+    dial_rig_finish(&rig);
+    /* What is left of it is safe to use. */
+    cr_assert_not(netpoll_conn_is_active(conn));
+    cr_assert_eq(netpoll_conn_write(conn, &byte, 1), -ENOTCONN);
+    cr_assert_eq(netpoll_conn_next(conn, 1, &data), -ENOTCONN);
+    cr_assert_eq(netpoll_conn_close(conn), -ENOTCONN);
+    cr_assert_eq(netpoll_conn_peer(conn, &byte, 1), -ENOTCONN);
+    netpoll_conn_release(conn);
+    cr_assert_eq(live_bytes(), rig.rig.live_bytes);
+}
+
+Test(dialer, a_runtime_with_a_dialer_is_busy)
+{
+    struct dial_rig rig = {0};
+    dial_rig_start(&rig);
+    cr_assert_eq(netpoll_server_destroy(rig.rig.server), 0);
+    cr_assert_eq(netpoll_runtime_destroy(rig.rig.runtime), -EBUSY);
+    cr_assert_eq(netpoll_dialer_destroy(rig.dialer), 0);
+    cr_assert_eq(netpoll_runtime_destroy(rig.rig.runtime), 0);
+}
+
+Test(dialer, a_child_of_fork_cannot_dial)
+{
+    struct dial_rig rig = {0};
+    struct outcome outcome = OUTCOME_INIT;
+    struct netpoll_dial *handle;
+    struct netpoll_conn *conn;
+    struct deaf deaf;
+    int status;
+    deaf_start(&deaf, "127.0.0.1:0");
+    dial_rig_start(&rig);
+    cr_assert_eq(netpoll_dialer_start(rig.dialer, deaf.address, 0, note_outcome, &outcome, &handle),
+                 0);
+    pid_t child = fork();
+    if (child == 0) {
+        bool refused = netpoll_dialer_dial(rig.dialer, rig.rig.address, 0, &conn) == -EPERM &&
+                       netpoll_dialer_start(rig.dialer, rig.rig.address, 0, note_outcome, NULL,
+                                            NULL) == -EPERM &&
+                       netpoll_dialer_adopt(rig.dialer, 0, NULL) == -EPERM &&
+                       netpoll_dial_cancel(handle) == -EPERM &&
+                       netpoll_dialer_destroy(rig.dialer) == -EPERM;
+        _exit(refused ? 0 : 1);
+    }
+    cr_assert_eq(waitpid(child, &status, 0), child);
+    cr_assert(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    cr_assert_eq(netpoll_dial_cancel(handle), 1);
+    event_wait(&outcome.told, 1);
+    cr_assert_eq(outcome.status, -ECANCELED);
+    netpoll_dial_release(handle);
+    dial_rig_finish(&rig);
+    deaf_finish(&deaf);
+}
