@@ -13,9 +13,17 @@ static void writable(struct np_fd *fd, int64_t events)
 {
     struct np_attempt *attempt = (struct np_attempt *)fd;
     (void)events;
+    const struct np_backend *backend = fd->poller->backend;
     int status = np_dial_result(fd->fd);
-    if (status != -EALREADY && !attempt->is_ending)
-        np_dial_attempt_done(attempt, status);
+    if (attempt->is_ending)
+        return;
+    if (status == -EALREADY) {
+        (void)backend->set_input(fd->poller, fd, false);
+        status = backend->set_input(fd->poller, fd, true);
+        if (status == 0)
+            return;
+    }
+    np_dial_attempt_done(attempt, status);
 }
 
 static void closed(struct np_fd *fd)

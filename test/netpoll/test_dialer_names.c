@@ -353,7 +353,7 @@ Test(dialer_names, lookups_wait_up_to_a_number)
         COUNT = 1 + NETPOLL_LOOKUPS_MAX
     };
     static struct outcome outcomes[COUNT];
-    struct dial_rig rig = {.options.resolver_threads = 1};
+    struct dial_rig rig = {.rig.pollers = 1, .options.resolver_threads = 1};
     dial_rig_start(&rig);
     for (int i = 0; i < COUNT; i++) {
         outcomes[i] = (struct outcome)OUTCOME_INIT;
