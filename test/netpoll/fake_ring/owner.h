@@ -35,8 +35,8 @@ struct owner {
     size_t input_len;
     bool counts_input; /* only its length is kept */
     owner_react_fn *on_input;
-    const char *lent; /* where bytes that are read may land */
-    int lend_status;  /* of lend_input() */
+    const char *lent;  /* where bytes that are read may land */
+    int lend_status;   /* of lend_input() */
     bool keeps_blocks; /* retains every block that bytes came in */
     struct linkbuffer_block *kept[OWNER_KEPT_MAX];
     size_t kept_count;
