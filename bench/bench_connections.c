@@ -80,7 +80,7 @@ static uint64_t read_kib(const struct process *server, const char *file, const c
 {
     char path[64];
     char line[256];
-    unsigned long long kib = 0;
+    uint64_t kib = 0;
     bool found = false;
     snprintf(path, sizeof path, "/proc/%d/%s", (int)server->pid, file);
     FILE *in = fopen(path, "r");

@@ -187,6 +187,15 @@ static bool run_event(struct netpoll_conn *conn, uint64_t word)
     return false;
 }
 
+/* on_request is due, and nothing holds it up. */
+static bool may_run_request(struct netpoll_conn *conn, uint64_t word)
+{
+    if ((word & (NP_CONN_CLOSING | NP_CONN_PAUSE_OUTPUT | NP_CONN_PAUSE_USER)) != 0)
+        return false;
+    np_conn_measure_frame(conn);
+    return is_due(conn, word, linkbuffer_len(conn->input.lb));
+}
+
 /* The turn is RUNNING and this thread's. */
 static void run_turn(struct netpoll_conn *conn)
 {
@@ -210,11 +219,7 @@ static void run_turn(struct netpoll_conn *conn)
             np_conn_finish(conn);
             return;
         }
-        bool is_held_up =
-            (word & (NP_CONN_CLOSING | NP_CONN_PAUSE_OUTPUT | NP_CONN_PAUSE_USER)) != 0;
-        if (!is_held_up)
-            np_conn_measure_frame(conn);
-        if (is_held_up || !is_due(conn, word, linkbuffer_len(conn->input.lb))) {
+        if (!may_run_request(conn, word)) {
             if (hand_back(conn))
                 return;
             continue;
@@ -323,9 +328,7 @@ void np_conn_dispatch_input(struct netpoll_conn *conn, size_t n)
     } else if ((before & NP_CONN_WAITS_INPUT) != 0) {
         wake_reader(conn);
     }
-    if (!is_due)
-        np_conn_time_sync(conn);
-    else if (np_conn_timeout_ms(conn, NETPOLL_REQUEST_TIMEOUT) != NETPOLL_TIMEOUT_NONE)
+    if (!is_due || np_conn_timeout_ms(conn, NETPOLL_REQUEST_TIMEOUT) != NETPOLL_TIMEOUT_NONE)
         np_conn_time_sync(conn);
     bound_input(conn);
 }

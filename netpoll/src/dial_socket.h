@@ -22,7 +22,7 @@ bool np_dial_has_own_port(const struct np_dial_socket *how);
  * otherwise -errno and no descriptor: -EAGAIN when the peer's backlog is full (unix),
  * -EADDRNOTAVAIL also when local is of another family.
  */
-int np_dial_connect(const struct np_dial_socket *how, const struct np_address *address, int *fd);
+int np_dial_connect(const struct np_dial_socket *how, const struct np_address *address, int *out);
 /* What a socket that has become writable has come to: 0 or -errno; -EALREADY when it has not,
  * -ELOOP when it has connected to itself. */
 int np_dial_result(int fd);

@@ -47,7 +47,7 @@ static bool add_fresh(struct np_uring_buffers *buffers)
 
 static int map(struct np_uring_buffers *buffers)
 {
-    size_t table_bytes = buffers->slots * (sizeof *buffers->blocks + sizeof *buffers->free_ids);
+    size_t table_bytes = buffers->slots * (sizeof(struct linkbuffer_block *) + sizeof(uint16_t));
     buffers->blocks = mcache_alloc(table_bytes);
     if (buffers->blocks == NULL)
         return -ENOMEM;

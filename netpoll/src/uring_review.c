@@ -50,10 +50,8 @@ void np_uring_review(struct np_uring *state, struct np_fd *fd)
 
 void np_uring_list_ready(struct np_uring *state, struct np_fd *fd)
 {
-    if (may_be_listed(fd))
-        append(&state->ready, fd);
-    else if (find_and_cut(&state->review, fd))
-        /* It is reviewed after it was read from. */
+    /* One that waits for its review is reviewed after it was read from. */
+    if (may_be_listed(fd) || find_and_cut(&state->review, fd))
         append(&state->ready, fd);
 }
 

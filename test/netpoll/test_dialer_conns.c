@@ -306,7 +306,7 @@ Test(dialer_conns, a_thousand_dials_at_once_all_come_about)
 Test(dialer_conns, a_dial_of_a_millisecond_comes_about_or_is_a_timeout)
 {
     struct dial_rig rig = {0};
-    int came_about = 0;
+    uint64_t came_about = 0;
     dial_rig_start(&rig);
     for (int i = 0; i < 300; i++) {
         struct netpoll_conn *conn;
