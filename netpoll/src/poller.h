@@ -36,9 +36,6 @@ struct np_poller {
     struct netpoll_runtime *runtime;
     const struct np_backend *backend;
     void *backend_state;
-    uint32_t index;
-    bool stopping;
-    uint32_t demote_idle_ms; /* see struct netpoll_runtime_options; 0: never */
     pthread_t thread;
 
     struct np_fd_table fds;
@@ -51,6 +48,9 @@ struct np_poller {
     struct np_work *ready; /* work that this thread gave itself */
     struct np_work **ready_end;
 
+    uint64_t woke_ns; /* monotonic clock as of the last return from the kernel */
+    uint64_t woke_ms; /* the same, for those who ask often */
+
     struct np_fd wake_fd;
     /*
      * Pushed to by anybody with release, taken whole by the poller with acquire. A pusher looks
@@ -58,12 +58,13 @@ struct np_poller {
      * seq_cst, so one of the two sees the other.
      */
     _Atomic(struct np_work *) inbox;
-    _Atomic bool awake;
     /* Threads inside np_poller_post(): what they post may end the runtime before they are out. */
     _Atomic uint32_t posting;
-    uint64_t woke_ns;            /* monotonic clock as of the last return from the kernel */
-    uint64_t woke_ms;            /* the same, for those who ask often */
     _Atomic uint32_t conn_count; /* changed by whoever hands a connection over; balancing reads */
+    uint32_t index;
+    uint32_t demote_idle_ms; /* see struct netpoll_runtime_options; 0: never */
+    _Atomic bool awake;
+    bool stopping;
     struct np_counters counters;
     struct np_shared_counters shared;
 };
