@@ -53,12 +53,11 @@ static uint64_t clock_ns(void)
 void np_poller_woke(struct np_poller *poller)
 {
     poller->woke_ns = clock_ns();
-    poller->woke_ms = poller->woke_ns / NS_PER_MS;
 }
 
 uint64_t np_poller_now_ms(const struct np_poller *poller)
 {
-    return poller->woke_ms;
+    return poller->woke_ns / NS_PER_MS;
 }
 
 void np_poller_count_request(struct np_poller *poller)

@@ -49,7 +49,6 @@ struct np_poller {
     struct np_work **ready_end;
 
     uint64_t woke_ns; /* monotonic clock as of the last return from the kernel */
-    uint64_t woke_ms; /* the same, for those who ask often */
 
     struct np_fd wake_fd;
     /*
