@@ -87,8 +87,9 @@ static uint64_t read_kib(const struct process *server, const char *file, const c
     if (in == NULL)
         fail(path, -errno);
     while (!found && fgets(line, sizeof line, in) != NULL)
-        found =
-            strncmp(line, key, strlen(key)) == 0 && sscanf(line + strlen(key), ": %llu", &kib) == 1;
+        found = strncmp(line, key, strlen(key)) == 0;
+    if (found)
+        kib = strtoull(line + strlen(key) + 1, NULL, 10);
     fclose(in);
     if (!found)
         fail(path, -ENOENT);
