@@ -17,12 +17,11 @@
 #include <sys/socket.h>
 #include <sys/uio.h>
 
-/* Few large blocks cost least at every message size; see docs/performance.md. */
-#define BLOCK_SLOTS 256U
-#ifndef BLOCKS_LEAST
-#    define BLOCKS_LEAST 16U
-#endif
-#define BLOCK_BYTES ((size_t)64 * 1024 - LINKBUFFER_BLOCK_OVERHEAD)
+/* Few large blocks cost least at every message size, and a call of the kernel shows about 20
+ * completions; see docs/performance.md. */
+#define BLOCK_BYTES  ((size_t)64 * 1024 - LINKBUFFER_BLOCK_OVERHEAD)
+#define BLOCKS_LEAST 32
+#define BLOCKS_MOST  256
 /* Completions copied out of the queue at a time, so that it has room while they are told. */
 #define BATCH 64U
 /* What one send operation takes: it occupies the connection until the kernel has all of it. */
@@ -229,7 +228,7 @@ static int uring_open(struct np_poller *poller)
         goto fail_state;
     /* Saves a lookup a call; where it is refused the number works as well. */
     (void)io_uring_register_ring_fd(&state->ring);
-    status = np_uring_buffers_open(&state->buffers, &state->ring, BLOCK_SLOTS, BLOCKS_LEAST,
+    status = np_uring_buffers_open(&state->buffers, &state->ring, BLOCKS_MOST, BLOCKS_LEAST,
                                    BLOCK_BYTES);
     if (status != 0)
         goto fail_ring;
@@ -265,11 +264,11 @@ static int uring_set_input(struct np_poller *poller, struct np_fd *fd, bool want
     if (wanted == ((fd->flags & NP_FD_INPUT_WANTED) != 0))
         return 0;
     fd->flags ^= NP_FD_INPUT_WANTED;
-    if (fd->kind == NP_FD_STREAM)
-        np_uring_stream_set_input(poller->backend_state, fd, wanted);
     /* Its events may be others when it is wanted again. */
     if (fd->kind == NP_FD_WATCH && !wanted)
         (void)np_uring_cancel_all(poller->backend_state, fd);
+    if (fd->kind == NP_FD_STREAM)
+        np_uring_stream_set_input(poller->backend_state, fd, wanted);
     np_uring_review(poller->backend_state, fd);
     return 0;
 }

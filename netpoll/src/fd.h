@@ -66,11 +66,11 @@ struct np_fd {
     uint32_t slot;      /* in the poller's table */
     uint8_t mode;       /* io_uring: how input is to come, enum np_uring_mode */
     uint8_t armed_mode; /* io_uring: the same of the operation in flight */
+    uint8_t score;      /* io_uring: how much speaks for another mode, see uring_receive.c */
     union {
-        uint8_t score;       /* io_uring: how much speaks for another mode, see uring_receive.c */
         uint8_t poll_events; /* of NP_FD_WATCH */
+        uint8_t quiet;       /* io_uring, of NP_FD_STREAM: looks at it since input came last */
     };
-    uint8_t quiet; /* io_uring: looks at it since input came last */
     const struct np_fd_ops *ops;
     struct np_poller *poller;
     struct np_fd *next; /* on one of the backend's lists */

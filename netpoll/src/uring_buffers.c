@@ -4,7 +4,6 @@
 #include <mcache/mcache.h>
 
 #include <errno.h>
-#include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 
@@ -47,8 +46,8 @@ static bool add_fresh(struct np_uring_buffers *buffers)
 
 static int map(struct np_uring_buffers *buffers)
 {
-    size_t table_bytes = buffers->slots * (sizeof(struct linkbuffer_block *) + sizeof(uint16_t));
-    buffers->blocks = mcache_alloc(table_bytes);
+    size_t blocks_bytes = buffers->slots * sizeof(struct linkbuffer_block *);
+    buffers->blocks = mcache_alloc(blocks_bytes + buffers->slots * sizeof *buffers->free_ids);
     if (buffers->blocks == NULL)
         return -ENOMEM;
     buffers->free_ids = (uint16_t *)(void *)(buffers->blocks + buffers->slots);

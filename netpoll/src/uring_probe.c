@@ -21,6 +21,7 @@
 #define PROBE_BLOCKS     2U
 #define PROBE_TIMEOUT_S  1
 #define PROBE_BLOCK_SIZE 256U
+#define PROBE_BYTE       'x'
 
 #define FEATURES                                                        \
     (IORING_FEAT_NODROP | IORING_FEAT_FAST_POLL | IORING_FEAT_EXT_ARG | \
@@ -75,7 +76,15 @@ static int expect(struct probe *probe, int res, unsigned flags)
     if (status != 0)
         return status;
     unsigned seen = cqe.flags & (IORING_CQE_F_BUFFER | IORING_CQE_F_MORE);
-    return cqe.res == res && seen == flags ? 0 : -ENOTSUP;
+    if (cqe.res != res || seen != flags)
+        return -ENOTSUP;
+    if ((flags & IORING_CQE_F_BUFFER) == 0)
+        return 0;
+    uint16_t id = (uint16_t)(cqe.flags >> IORING_CQE_BUFFER_SHIFT);
+    if (id >= PROBE_BLOCKS)
+        return -ENOTSUP;
+    struct linkbuffer_block *block = np_uring_buffers_block(&probe->buffers, id);
+    return *(const char *)linkbuffer_block_data(block) == PROBE_BYTE ? 0 : -ENOTSUP;
 }
 
 static int check_nop(struct probe *probe)
@@ -99,7 +108,8 @@ static void arm(struct probe *probe)
 
 static int send_byte(struct probe *probe)
 {
-    return send(probe->sockets[1], "x", 1, MSG_NOSIGNAL) == 1 ? 0 : -errno;
+    const char byte = PROBE_BYTE;
+    return send(probe->sockets[1], &byte, 1, MSG_NOSIGNAL) == 1 ? 0 : -errno;
 }
 
 /* A byte sent must come in a buffer of the ring, which is not given back. */

@@ -50,7 +50,7 @@ void np_uring_review(struct np_uring *state, struct np_fd *fd)
 
 void np_uring_list_ready(struct np_uring *state, struct np_fd *fd)
 {
-    /* One that waits for its review is reviewed after it was read from. */
+    /* It is reviewed after it was read from. */
     if (may_be_listed(fd) || find_and_cut(&state->review, fd))
         append(&state->ready, fd);
 }

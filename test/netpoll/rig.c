@@ -72,6 +72,7 @@ void rig_start(struct rig *rig, const struct netpoll_conn_options *options)
         .pollers = rig->pollers != 0 ? rig->pollers : 2,
         .log = rig->log != NULL ? rig->log : rig_log,
         .log_arg = rig,
+        .demote_idle_ms = rig->demote_idle_ms,
         .log_rate = NETPOLL_LOG_RATE_NONE, /* they are counted */
     };
     const char *address = rig->listen != NULL ? rig->listen : "127.0.0.1:0";

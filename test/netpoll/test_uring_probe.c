@@ -4,7 +4,9 @@
 
 #include <criterion/criterion.h>
 #include <errno.h>
+#include <linux/io_uring.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -15,8 +17,9 @@ struct refusal {
     const char *step; /* in the line of log */
 };
 
-/* One echo on a runtime that chooses for itself; its log goes to stderr. */
-static void serve_with_auto(void)
+/* One echo on a runtime that chooses for itself, and chooses this, or NULL: as it likes. Its log
+ * goes to stderr. */
+static void serve_with_auto(const char *name)
 {
     struct netpoll_conn_options options = {.on_request = echo_copy};
     struct netpoll_backend_info info;
@@ -25,7 +28,7 @@ static void serve_with_auto(void)
     char address[NETPOLL_ADDRESS_BYTES];
     CHECK(netpoll_runtime_create(NULL, &runtime) == 0);
     netpoll_runtime_backend(runtime, &info);
-    CHECK(strcmp(info.name, "epoll") == 0);
+    CHECK(name == NULL || strcmp(info.name, name) == 0);
     CHECK(info.reason != NULL && info.reason[0] != '\0');
     CHECK(netpoll_server_create(runtime, &options, NULL, &server) == 0);
     CHECK(netpoll_server_listen(server, "127.0.0.1:0") == 0);
@@ -41,7 +44,7 @@ static void choose_without(void *arg)
 {
     const struct refusal *refusal = arg;
     refuse_system_call(refusal->system_call, EPERM);
-    serve_with_auto();
+    serve_with_auto("epoll");
 }
 
 static void insist_without(void *arg)
@@ -91,6 +94,48 @@ Test(uring_probe, without_io_uring_enter)
 Test(uring_probe, without_io_uring_register)
 {
     expect_fallback(SYS_io_uring_register, "registering");
+}
+
+#define NOBODY 65534
+
+/* One echo by whoever may lock only so much memory; root may lock all it likes. */
+static void serve_with_locked(void *arg)
+{
+    const struct rlimit *limit = arg;
+    CHECK(setrlimit(RLIMIT_MEMLOCK, limit) == 0);
+    CHECK(geteuid() != 0 || setuid(NOBODY) == 0);
+    serve_with_auto(limit->rlim_cur == 0 ? "epoll" : NULL);
+}
+
+static void try_large_ring(void *arg)
+{
+    struct io_uring_params params = {.flags = IORING_SETUP_CQSIZE, .cq_entries = 4096};
+    (void)arg;
+    CHECK(setrlimit(RLIMIT_MEMLOCK, &(struct rlimit){0}) == 0);
+    CHECK(geteuid() != 0 || setuid(NOBODY) == 0);
+    CHECK(syscall(SYS_io_uring_setup, 256, &params) < 0 && errno == ENOMEM);
+}
+
+Test(uring_probe, without_memory_to_lock)
+{
+    char output[1024];
+    if (backend_under_test() != NETPOLL_BACKEND_IO_URING)
+        cr_skip_test("it is about io_uring");
+    if (run_in_child(try_large_ring, NULL, output, sizeof output) != 0)
+        cr_skip_test("this kernel does not count a ring as locked memory");
+    struct rlimit none = {0};
+    cr_assert_eq(run_in_child(serve_with_locked, &none, output, sizeof output), 0, "%s", output);
+    cr_assert_not_null(strstr(output, "RLIMIT_MEMLOCK"), "%s", output);
+}
+
+/* Enough for a smaller ring, and not for much more. */
+Test(uring_probe, with_little_memory_to_lock)
+{
+    char output[1024];
+    struct rlimit little = {.rlim_cur = 64 * 1024, .rlim_max = 64 * 1024};
+    if (backend_under_test() != NETPOLL_BACKEND_IO_URING)
+        cr_skip_test("it is about io_uring");
+    cr_assert_eq(run_in_child(serve_with_locked, &little, output, sizeof output), 0, "%s", output);
 }
 
 Test(uring_probe, nothing_is_logged_when_it_works)

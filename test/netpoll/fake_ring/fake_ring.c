@@ -13,8 +13,6 @@
 #define CQ_MAX      16384U
 #define OPS_MAX     32768U
 #define BUFFERS_MAX 1024U
-/* Deferred work that one call of io_uring_enter(2) does; see IO_LOCAL_TW_DEFAULT_MAX in Linux. */
-#define PASS 20U
 
 /* Completions on their way, in order. */
 struct queue {
@@ -36,8 +34,13 @@ static struct {
     struct io_uring_buf_ring *buffers; /* NULL: not registered */
     unsigned buffer_count;
     uint16_t buffer_head;
+    unsigned pass; /* 0: FAKE_RING_PASS */
     uint32_t refusals;
     int wait_status;
+    int buffers_status;
+    unsigned setup_most;
+    const struct fake_answer *answers;
+    size_t answer_count;
     int64_t timeout_ns;
 } fake;
 
@@ -73,6 +76,8 @@ static void show_flags(void)
 int __wrap_io_uring_queue_init_params(unsigned entries, struct io_uring *ring,
                                       struct io_uring_params *p)
 {
+    if (fake.setup_most != 0 && entries > fake.setup_most)
+        return -ENOMEM;
     cr_assert_null(fake.ring);
     cr_assert_leq(entries, SQ_MAX);
     cr_assert_leq(p->cq_entries, CQ_MAX);
@@ -110,6 +115,10 @@ void __wrap_io_uring_queue_exit(struct io_uring *ring)
     free(fake.deferred.entries);
     free(fake.overflow.entries);
     fake.ring = NULL;
+    fake.op_count = 0;
+    fake.sq_head = fake.sq_tail = fake.cq_head = fake.cq_tail = 0;
+    fake.deferred = (struct queue){0};
+    fake.overflow = (struct queue){0};
 }
 
 int __wrap_io_uring_register_ring_fd(struct io_uring *ring)
@@ -123,10 +132,13 @@ int __wrap_io_uring_register_buf_ring(struct io_uring *ring, struct io_uring_buf
 {
     cr_assert_eq(ring, fake.ring);
     cr_assert_eq(flags, 0);
+    if (fake.buffers_status != 0)
+        return fake.buffers_status;
     cr_assert_null(fake.buffers);
     cr_assert_leq(reg->ring_entries, BUFFERS_MAX);
     fake.buffers = (struct io_uring_buf_ring *)(uintptr_t)reg->ring_addr;
     fake.buffer_count = reg->ring_entries;
+    fake.buffer_head = 0;
     return 0;
 }
 
@@ -176,6 +188,13 @@ int __wrap_io_uring_submit(struct io_uring *ring)
     return submit(ring);
 }
 
+static void post(uint64_t user_data, int res, unsigned flags)
+{
+    struct io_uring_cqe cqe = {.user_data = user_data, .res = res, .flags = flags};
+    push(&fake.deferred, &cqe);
+    show_flags();
+}
+
 /* Into the queue while it has room; behind what already had none, so that the order holds. */
 static void show(const struct io_uring_cqe *cqe)
 {
@@ -187,13 +206,44 @@ static void show(const struct io_uring_cqe *cqe)
     fake.cq_tail++;
 }
 
+/* The next buffer of the ring, which must have one. */
+static struct io_uring_buf *take_buffer(void)
+{
+    cr_assert_gt(fake_ring_buffers(), 0);
+    return &fake.buffers->bufs[fake.buffer_head++ & (fake.buffer_count - 1)];
+}
+
+static unsigned buffer_flags(uint16_t id)
+{
+    return IORING_CQE_F_BUFFER | (unsigned)id << IORING_CQE_BUFFER_SHIFT;
+}
+
+/* The kernel takes a buffer though there is none: what was there last. */
+static void answer_next(void)
+{
+    struct fake_answer answer = *fake.answers++;
+    fake.answer_count--;
+    struct fake_op *newest = fake.op_count > 0 ? &fake.ops[fake.op_count - 1] : NULL;
+    if (newest != NULL && (answer.flags & IORING_CQE_F_MORE) == 0)
+        newest->has_ended = true;
+    if ((answer.flags & IORING_CQE_F_BUFFER) != 0 && fake.buffers != NULL) {
+        struct io_uring_buf *buffer = &fake.buffers->bufs[0];
+        if (fake_ring_buffers() > 0)
+            buffer = take_buffer();
+        *(char *)(uintptr_t)buffer->addr = answer.byte != 0 ? answer.byte : 'x';
+        answer.flags |= buffer_flags(buffer->bid);
+    }
+    post(0, answer.res, answer.flags);
+}
+
 static void run_deferred(void)
 {
     struct queue waiting = fake.overflow;
     fake.overflow.head = fake.overflow.tail;
     while (!is_empty(&waiting))
         show(&waiting.entries[waiting.head++ % CQ_MAX]);
-    for (unsigned i = 0; i < PASS && !is_empty(&fake.deferred); i++)
+    unsigned pass = fake.pass != 0 ? fake.pass : FAKE_RING_PASS;
+    for (unsigned i = 0; i < pass && !is_empty(&fake.deferred); i++)
         show(&fake.deferred.entries[fake.deferred.head++ % CQ_MAX]);
     show_flags();
 }
@@ -211,11 +261,31 @@ int __wrap_io_uring_submit_and_wait_timeout(struct io_uring *ring, struct io_uri
     if (status != 0)
         return status;
     status = submit(ring);
+    if (is_empty(&fake.deferred) && fake.answer_count > 0)
+        answer_next();
     run_deferred();
-    if (fake.cq_head != fake.cq_tail)
+    if (fake.cq_head != fake.cq_tail) {
+        *cqe_ptr = &fake.cqes[fake.cq_head & (CQ_MAX - 1)];
         return status;
+    }
     /* Nothing happens while the test's own thread waits: a signal stands for what it would do. */
     return ts == NULL ? -EINTR : -ETIME;
+}
+
+void fake_ring_answer(const struct fake_answer *answers, size_t count)
+{
+    fake.answers = answers;
+    fake.answer_count = count;
+}
+
+void fake_ring_limit_setup(unsigned entries)
+{
+    fake.setup_most = entries;
+}
+
+void fake_ring_refuse_buffers(int status)
+{
+    fake.buffers_status = status;
 }
 
 struct fake_op *fake_ring_find(uint8_t opcode, int fd)
@@ -266,13 +336,6 @@ size_t fake_ring_in_flight(void)
     return count;
 }
 
-static void post(uint64_t user_data, int res, unsigned flags)
-{
-    struct io_uring_cqe cqe = {.user_data = user_data, .res = res, .flags = flags};
-    push(&fake.deferred, &cqe);
-    show_flags();
-}
-
 static bool is_multishot(const struct io_uring_sqe *sqe)
 {
     return (sqe->opcode == IORING_OP_RECV && (sqe->ioprio & IORING_RECV_MULTISHOT) != 0) ||
@@ -287,18 +350,6 @@ void fake_ring_complete(struct fake_op *op, int res, unsigned flags)
     cr_assert((flags & IORING_CQE_F_MORE) == 0 || is_multishot(&op->sqe));
     op->has_ended = (flags & IORING_CQE_F_MORE) == 0;
     post(op->sqe.user_data, res, flags);
-}
-
-/* The next buffer of the ring, which must have one. */
-static struct io_uring_buf *take_buffer(void)
-{
-    cr_assert_gt(fake_ring_buffers(), 0);
-    return &fake.buffers->bufs[fake.buffer_head++ & (fake.buffer_count - 1)];
-}
-
-static unsigned buffer_flags(uint16_t id)
-{
-    return IORING_CQE_F_BUFFER | (unsigned)id << IORING_CQE_BUFFER_SHIFT;
 }
 
 uint16_t fake_ring_receive(struct fake_op *op, const char *text, unsigned flags)
@@ -389,6 +440,11 @@ void fake_ring_leave_entries(unsigned count)
 void fake_ring_limit_completions(unsigned count)
 {
     fake.cq_room = count;
+}
+
+void fake_ring_show(unsigned count)
+{
+    fake.pass = count;
 }
 
 void fake_ring_fail_wait(int status)

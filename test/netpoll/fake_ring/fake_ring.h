@@ -20,11 +20,28 @@
 #include <stdint.h>
 
 #define FAKE_RING_FOR_EVER UINT32_MAX
+/* Completions that one call of io_uring_enter(2) shows; see IO_LOCAL_TW_DEFAULT_MAX in Linux. */
+#define FAKE_RING_PASS 20U
 
 struct fake_op {
     struct io_uring_sqe sqe;
     bool has_ended; /* its last completion has been posted */
 };
+
+/* What a kernel says next. */
+struct fake_answer {
+    int res;
+    unsigned flags;
+    char byte; /* with IORING_CQE_F_BUFFER: what it writes; 0: 'x' */
+};
+
+/* Each wait that has nothing to show gives the next of these, whatever was submitted. They are the
+ * caller's until then. */
+void fake_ring_answer(const struct fake_answer *answers, size_t count);
+/* A ring with more submission entries than this is too large for memory; 0: none is. */
+void fake_ring_limit_setup(unsigned entries);
+/* Registering a ring of buffers fails with this; 0: it does not. */
+void fake_ring_refuse_buffers(int status);
 
 /* The newest operation of this kind on this descriptor that has not ended; NULL: none. */
 struct fake_op *fake_ring_find(uint8_t opcode, int fd);
@@ -63,6 +80,8 @@ void fake_ring_refuse_entries(uint32_t submissions);
 void fake_ring_leave_entries(unsigned count);
 /* Room in the completion queue; what does not fit waits in order, as with IORING_FEAT_NODROP. */
 void fake_ring_limit_completions(unsigned count);
+/* So many completions are shown by each wait: one receive may have taken several blocks. */
+void fake_ring_show(unsigned count);
 /* The next wait does nothing but return this. */
 void fake_ring_fail_wait(int status);
 /* What the last wait asked for, in nanoseconds; negative: for ever. */

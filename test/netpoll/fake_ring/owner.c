@@ -90,6 +90,7 @@ static void input_done(struct np_fd *fd, int64_t result)
     if (fd->kind != NP_FD_STREAM && result >= 0) {
         owner->accept_count++;
         owner->accepted = result;
+        react(owner, owner->on_input);
         return;
     }
     if (fd->kind == NP_FD_STREAM && result > 0) {

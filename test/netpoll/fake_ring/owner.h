@@ -21,7 +21,7 @@
 #define OWNER_KEPT_MAX  1024U
 #define OWNER_LENT_MAX  ((size_t)64 * 1024)
 /* Blocks in the ring at the start. */
-#define RING_LEAST 16U
+#define RING_LEAST 32U
 
 struct owner;
 

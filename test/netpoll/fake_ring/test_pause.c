@@ -200,6 +200,25 @@ Test(pause, the_end_is_told_when_input_is_wanted_again)
     close_owner();
 }
 
+/* The poll stays armed: what follows the peer's end is news, the end itself is told once. */
+Test(pause, a_reset_after_the_peers_end_is_told)
+{
+    fake_ring_obey(pause_input());
+    wait_all();
+    cr_assert_eq(hangup_of(&owner)->sqe.len, IORING_POLL_ADD_MULTI);
+    fake_ring_complete(hangup_of(&owner), POLLRDHUP, MORE);
+    wait_all();
+    wait_once();
+    cr_assert_eq(owner.end_count, 0);
+    fake_ring_complete(hangup_of(&owner), POLLERR | POLLHUP | POLLRDHUP, MORE);
+    wait_all();
+    cr_assert_eq(owner.end_count, 1);
+    cr_assert_eq(owner.end, -ECONNRESET);
+    wait_once();
+    cr_assert_eq(fake_ring_submitted(IORING_OP_POLL_ADD), 1);
+    close_owner();
+}
+
 Test(pause, an_end_that_the_receive_had_already_seen_is_told_once)
 {
     struct fake_op *cancel = pause_input();

@@ -63,7 +63,7 @@ Test(receive, single_receives_follow_each_other)
 
 Test(receive, running_out_of_buffers_again_and_again_loses_nothing)
 {
-    char expected[3 * 64 + 1] = "";
+    char expected[RING_LEAST * (1 + 2 + 4) + 1] = "";
     owner_open_armed(&owner, NP_FD_STREAM, 100);
     for (int round = 0; round < 3; round++) {
         while (fake_ring_buffers() > 0) {

@@ -84,7 +84,7 @@ Test(ring, doubles_once_a_round)
 
 Test(ring, gives_back_what_was_not_needed_and_then_sleeps)
 {
-    grow_to(32);
+    grow_to(64);
     size_t bytes = fake_alloc_live_bytes();
     grow_to(128);
     for (size_t count = 128; count > RING_LEAST; count /= 2) {
@@ -107,19 +107,20 @@ Test(ring, gives_back_what_was_not_needed_and_then_sleeps)
     rig_close();
 }
 
-/* 20 of 32 blocks in a round, each time. */
+/* 40 of 64 blocks in a round, each time. */
 Test(ring, keeps_what_is_needed)
 {
-    grow_to(32);
+    grow_to(64);
+    fake_ring_show(64);
     owner_open_armed(&owner, NP_FD_STREAM, 100);
     owner.counts_input = true;
     for (int window = 0; window < 5; window++) {
-        for (int i = 0; i < 20; i++)
+        for (int i = 0; i < 40; i++)
             fake_ring_receive(receive_of(&owner), "x", MORE);
         wait_once();
         wait_once();
         fake_clock_pass(SHRINK_MS);
-        cr_assert_eq(ring_target(), 32);
+        cr_assert_eq(ring_target(), 64);
     }
     owner_close(&owner);
     rig_close();
@@ -128,14 +129,14 @@ Test(ring, keeps_what_is_needed)
 /* The kernel has taken them already: they are not in the ring, though nobody has seen them. */
 Test(ring, withdraws_nothing_while_completions_wait)
 {
-    grow_to(32);
+    grow_to(64);
     fake_clock_pass(SHRINK_MS);
     owner_open_armed(&owner, NP_FD_STREAM, 100);
     owner.counts_input = true;
     for (int i = 0; i < 30; i++)
         fake_ring_receive(receive_of(&owner), "x", MORE);
     fake_clock_pass(SHRINK_MS);
-    cr_assert_eq(ring_target(), 32);
+    cr_assert_eq(ring_target(), 64);
     wait_all();
     cr_assert_eq(owner.input_len, 30);
     expect_full_ring();
