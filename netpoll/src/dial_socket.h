@@ -19,8 +19,8 @@ struct np_dial_socket {
 bool np_dial_has_own_port(const struct np_dial_socket *how);
 /*
  * Begins to connect. 0: connected; -EINPROGRESS: the socket becomes writable when that is decided;
- * otherwise -errno and no descriptor: -EAGAIN when the peer's backlog is full (unix),
- * -EADDRNOTAVAIL also when local is of another family.
+ * otherwise -errno: -EAGAIN when the peer's backlog is full (unix), -EADDRNOTAVAIL also when local
+ * is of another family. *out is the socket, untouched on failure.
  */
 int np_dial_connect(const struct np_dial_socket *how, const struct np_address *address, int *out);
 /* What a socket that has become writable has come to: 0 or -errno; -EALREADY when it has not,
