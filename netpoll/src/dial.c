@@ -67,28 +67,27 @@ static void leave_if_done(struct netpoll_dial *dial)
     np_dial_unref(dial);
 }
 
-struct dialed_call {
-    const struct netpoll_dial *dial;
-    struct netpoll_conn *conn;
-    int status;
-};
-
 static void make_call(void *arg)
 {
-    const struct dialed_call *call = arg;
-    call->dial->fn(call->conn, call->status, call->dial->arg);
+    const struct np_dialed_call *call = arg;
+    call->fn(call->conn, call->status, call->arg);
 }
 
-static void call_fn(const struct netpoll_dial *dial, struct netpoll_conn *conn, int status)
+void np_dialed_call(struct netpoll_runtime *runtime, struct np_dialed_call *call)
 {
-    struct dialed_call call = {.dial = dial, .conn = conn, .status = status};
+    struct netpoll_conn *conn = call->conn;
     struct gopool_panic panic;
-    if (gopool_try_task(make_call, &call, &panic) == 0)
-        return;
-    np_log(dial->poller->runtime, NETPOLL_LOG_ERROR, "panic in the function of a dial: %s (%s:%d)",
-           panic.message, panic.file, panic.line);
+    /* fn may let go of the connection and panic then. Relaxed: the handle is still there. */
     if (conn != NULL)
-        np_conn_close(conn, NETPOLL_CLOSE_PANIC, NP_CONN_ABORTED);
+        atomic_fetch_add_explicit(&conn->refs, 1, memory_order_relaxed);
+    if (gopool_try_task(make_call, call, &panic) != 0) {
+        np_log(runtime, NETPOLL_LOG_ERROR, "panic in the function of a dial: %s (%s:%d)",
+               panic.message, panic.file, panic.line);
+        if (conn != NULL)
+            np_conn_close(conn, NETPOLL_CLOSE_PANIC, NP_CONN_ABORTED);
+    }
+    if (conn != NULL)
+        np_conn_unref(conn);
 }
 
 static void count(const struct netpoll_dial *dial, int status)
@@ -102,13 +101,9 @@ static void count(const struct netpoll_dial *dial, int status)
 /* The last step but the end of its sockets: the dial may be gone when this returns. */
 static void tell(struct netpoll_dial *dial, struct netpoll_conn *conn, int status)
 {
-    /* fn may let go of the connection and panic then. Relaxed: the handle is still there. */
-    if (conn != NULL)
-        atomic_fetch_add_explicit(&conn->refs, 1, memory_order_relaxed);
+    struct np_dialed_call call = {.fn = dial->fn, .arg = dial->arg, .conn = conn, .status = status};
     count(dial, status);
-    call_fn(dial, conn, status);
-    if (conn != NULL)
-        np_conn_unref(conn);
+    np_dialed_call(dial->poller->runtime, &call);
     dial->is_connected = conn != NULL;
     dial->is_told = true;
     leave_if_done(dial);

@@ -67,4 +67,15 @@ void np_dial_start(struct netpoll_dial *dial);
 int np_dial_call_off(struct netpoll_dial *dial, int error);
 void np_dial_unref(struct netpoll_dial *dial);
 
+/* What a function of a dial, or of a get, is told. */
+struct np_dialed_call {
+    netpoll_dialed_fn *fn;
+    void *arg;
+    struct netpoll_conn *conn;
+    int status;
+};
+
+/* Calls it and contains its panic, which closes the connection. */
+void np_dialed_call(struct netpoll_runtime *runtime, struct np_dialed_call *call);
+
 #endif

@@ -116,10 +116,10 @@ void np_dialer_leave(struct netpoll_dialer *dialer, struct np_poller *poller,
     np_group_notify(group);
 }
 
-static bool is_poller_of(const struct netpoll_runtime *runtime)
+bool np_dialer_is_on_poller(const struct netpoll_dialer *dialer)
 {
     const struct np_poller *poller = np_poller_current();
-    return poller != NULL && poller->runtime == runtime;
+    return poller != NULL && poller->runtime == dialer->group.runtime;
 }
 
 int netpoll_dialer_start(struct netpoll_dialer *dialer, const char *address, int64_t timeout_ms,
@@ -221,7 +221,7 @@ int netpoll_dialer_dial(struct netpoll_dialer *dialer, const char *address, int6
                         struct netpoll_conn **out)
 {
     *out = NULL;
-    if (is_poller_of(dialer->group.runtime))
+    if (np_dialer_is_on_poller(dialer))
         return -EDEADLK;
     int status = gopool_block_begin();
     if (status != 0 && status != -EPERM)
@@ -276,7 +276,7 @@ static int adopt(struct netpoll_dialer *dialer, const struct np_socket *socket,
                  struct netpoll_conn **out)
 {
     struct netpoll_runtime *runtime = dialer->group.runtime;
-    bool is_here = is_poller_of(runtime);
+    bool is_here = np_dialer_is_on_poller(dialer);
     struct np_poller *poller = is_here ? np_poller_current() : np_runtime_pick(runtime);
     int status = np_dialer_enter(dialer, poller, NULL);
     if (status != 0)

@@ -18,6 +18,8 @@ struct netpoll_dialer {
     struct np_dial_socket how; /* local among it */
 };
 
+/* The calling thread is a poller of its runtime. */
+bool np_dialer_is_on_poller(const struct netpoll_dialer *dialer);
 /* Something begins that may open a connection on this poller, which it counts: 0 or -ESHUTDOWN. Any
  * thread. */
 int np_dialer_enter(struct netpoll_dialer *dialer, struct np_poller *poller,

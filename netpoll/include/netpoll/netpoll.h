@@ -2,6 +2,7 @@
 #ifndef NETPOLL_NETPOLL_H
 #define NETPOLL_NETPOLL_H
 
+#include <netpoll/client_pool.h>
 #include <netpoll/conn.h>
 #include <netpoll/conn_options.h>
 #include <netpoll/dialer.h>
