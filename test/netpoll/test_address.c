@@ -9,7 +9,9 @@
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/un.h>
+#include <unistd.h>
 
 static void expect_text(const char *text, const char *expected)
 {
@@ -25,8 +27,9 @@ static void expect_text(const char *text, const char *expected)
 Test(address, text_comes_back)
 {
     static const char *const texts[] = {
-        "127.0.0.1:0",   "10.20.30.40:65535", "[::1]:80", "[2001:db8::17]:443",
-        "unix:/tmp/a b", "unix:relative",     "unix:@x",  "unix:@name with : colons",
+        "127.0.0.1:0",   "10.20.30.40:65535",      "[::1]:80", "[2001:db8::17]:443",
+        "unix:/tmp/a b", "unix:relative",          "unix:@x",  "unix:@name with : colons",
+        "[fe80::1%7]:1", "[fe80::1%4294967295]:1",
     };
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
         expect_text(texts[i], texts[i]);
@@ -37,6 +40,75 @@ Test(address, short_forms_are_written_out)
     expect_text("localhost:80", "127.0.0.1:80");
     expect_text(":8080", "[::]:8080");
     expect_text("127.0.0.1:00080", "127.0.0.1:80");
+}
+
+Test(address, a_prefix_says_which_family)
+{
+    struct np_address address;
+    expect_text("tcp4:127.0.0.1:80", "127.0.0.1:80");
+    expect_text("tcp4:localhost:80", "127.0.0.1:80");
+    expect_text("tcp4::80", "0.0.0.0:80");
+    expect_text("tcp6:[2001:db8::17]:443", "[2001:db8::17]:443");
+    expect_text("tcp6:localhost:80", "[::1]:80");
+    expect_text("tcp6::80", "[::]:80");
+    cr_assert_eq(np_address_parse("tcp6:[::]:80", &address), 0);
+    cr_assert(address.ip6_only);
+    cr_assert_eq(np_address_parse("[::]:80", &address), 0);
+    cr_assert(!address.ip6_only);
+}
+
+Test(address, what_is_none_is_refused)
+{
+    static const char *const bad[] = {
+        "tcp4:[::1]:80",   "tcp6:127.0.0.1:80", "tcp4:",           "tcp6:80",
+        "tcp5:localhost:", "TCP4:127.0.0.1:80", "tcp4:tcp4::80",   "[fe80::1%]:80",
+        "[fe80::1%0]:80",  "[fe80::1%x]:80",    "[fe80::1% 1]:80", "[fe80::1%4294967296]:80",
+        "[::1%1]:80",      "127.0.0.1%1:80",    "[fe80::1%1%1]:1", "[%1]:80",
+    };
+    struct np_address address;
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
+        cr_assert_eq(np_address_parse(bad[i], &address), -EINVAL, "%s", bad[i]);
+}
+
+static bool is_equal(const char *a, const char *b)
+{
+    struct np_address first;
+    struct np_address second;
+    cr_assert_eq(np_address_parse(a, &first), 0);
+    cr_assert_eq(np_address_parse(b, &second), 0);
+    return np_address_is_equal(&first, &second);
+}
+
+Test(address, equal_ones_name_the_same_place)
+{
+    static const char *const texts[] = {
+        "127.0.0.1:80",   "127.0.0.1:81",   "127.0.0.2:80", "[::1]:80", "[::1]:81", "[::2]:80",
+        "[fe80::1%1]:80", "[fe80::1%2]:80", "unix:a",       "unix:aa",  "unix:@a",
+    };
+    size_t count = sizeof texts / sizeof texts[0];
+    for (size_t i = 0; i < count; i++) {
+        for (size_t k = 0; k < count; k++)
+            cr_assert_eq(is_equal(texts[i], texts[k]), i == k, "%s %s", texts[i], texts[k]);
+    }
+    cr_assert(is_equal("tcp4:localhost:80", "127.0.0.1:80"));
+    cr_assert(is_equal("tcp6:[::]:80", ":80"));
+}
+
+Test(address, of_a_socket_is_what_it_was_bound_to)
+{
+    static const char *const texts[] = {"127.0.0.1:0", "unix:@netpoll-test-address"};
+    for (size_t i = 0; i < 2; i++) {
+        struct np_address asked;
+        struct np_address found;
+        cr_assert_eq(np_address_parse(texts[i], &asked), 0);
+        int fd = socket(asked.storage.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        cr_assert_eq(bind(fd, (const struct sockaddr *)&asked.storage, asked.len), 0);
+        cr_assert_eq(np_address_read(fd, &found), 0);
+        cr_assert_eq(np_address_is_equal(&asked, &found), i == 1, "the port has been chosen");
+        close(fd);
+    }
+    struct np_address none;
+    cr_assert_eq(np_address_read(-1, &none), -EBADF);
 }
 
 Test(address, is_what_the_kernel_expects)

@@ -55,6 +55,8 @@ Test(listener, serves_every_kind_of_address)
     expect_served("127.0.0.1:0");
     expect_served("localhost:0");
     expect_served("[::1]:0");
+    expect_served("tcp4:localhost:0");
+    expect_served("tcp6:localhost:0");
     expect_served(abstract);
 }
 
