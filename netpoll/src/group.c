@@ -13,12 +13,18 @@
 #include <string.h>
 #include <unistd.h>
 
+enum sweep_kind {
+    SWEEP_CLOSE_USED, /* those on which nothing has come yet are left and counted */
+    SWEEP_CLOSE,
+    SWEEP_ABORT,
+};
+
 /* A visit of one poller to all its connections of the group. */
 struct np_sweep {
     struct np_work work;
     struct np_group *group;
     struct np_poller *poller;
-    bool abort;
+    enum sweep_kind kind;
 };
 
 static void init_locks(struct np_group *group)
@@ -87,6 +93,8 @@ void np_group_conn_gone(struct np_group *group)
 {
     pthread_mutex_lock(&group->mutex);
     group->conn_count--;
+    if (group->on_conn_gone != NULL)
+        group->on_conn_gone(group);
     np_group_notify(group);
 }
 
@@ -96,6 +104,7 @@ struct handover {
     struct np_group *group;
     struct np_poller *poller;
     struct np_socket socket;
+    bool is_adopted; /* and has not been counted as accepted */
 };
 
 static void open_here(struct np_group *group, struct np_poller *poller,
@@ -119,6 +128,7 @@ static void take_over(struct np_work *work)
 {
     struct handover handover = *(struct handover *)work;
     mcache_free(work);
+    np_count(&handover.poller->counters.accepted, handover.is_adopted);
     open_here(handover.group, handover.poller, &handover.socket);
 }
 
@@ -140,16 +150,52 @@ void np_group_open_conn(struct np_group *group, struct np_poller *poller,
     np_poller_post(poller, &handover->work);
 }
 
-static void visit(struct np_sweep *sweep, struct netpoll_conn *conn)
+int np_group_adopt(struct np_group *group, struct np_poller *poller, const struct np_socket *socket)
 {
-    if (!sweep->abort) {
+    struct handover *handover = mcache_alloc(sizeof *handover);
+    if (handover == NULL)
+        return -ENOMEM;
+    *handover = (struct handover){.work.fn = take_over,
+                                  .group = group,
+                                  .poller = poller,
+                                  .socket = *socket,
+                                  .is_adopted = true};
+    /* Under the mutex: it is on its way before the sweep is, or comes too late. */
+    pthread_mutex_lock(&group->mutex);
+    bool is_late = np_group_is_shutting_down(group);
+    if (!is_late) {
+        group->conn_count++;
+        /* Relaxed: a figure. */
+        atomic_fetch_add_explicit(&poller->conn_count, 1, memory_order_relaxed);
+        np_poller_post(poller, &handover->work);
+    }
+    pthread_mutex_unlock(&group->mutex);
+    if (is_late)
+        mcache_free(handover);
+    return is_late ? -ESHUTDOWN : 0;
+}
+
+static bool is_unused(const struct netpoll_conn *conn)
+{
+    /* Relaxed: this thread writes it. */
+    return atomic_load_explicit(&conn->input.bytes, memory_order_relaxed) == 0 &&
+           (np_state_read(&conn->state) & NP_CONN_CLOSING) == 0;
+}
+
+/* The counts are under the mutex. */
+static void visit(const struct np_sweep *sweep, struct netpoll_conn *conn)
+{
+    bool is_left = sweep->kind == SWEEP_CLOSE_USED && is_unused(conn);
+    if (sweep->kind == SWEEP_CLOSE || (sweep->kind == SWEEP_CLOSE_USED && !is_left)) {
         np_conn_begin_shutdown(conn);
         return;
     }
     pthread_mutex_lock(&sweep->group->mutex);
-    sweep->group->aborted++;
+    sweep->group->unused += is_left;
+    sweep->group->aborted += !is_left;
     pthread_mutex_unlock(&sweep->group->mutex);
-    np_conn_close(conn, NETPOLL_CLOSE_SHUTDOWN, NP_CONN_ABORTED);
+    if (!is_left)
+        np_conn_close(conn, NETPOLL_CLOSE_SHUTDOWN, NP_CONN_ABORTED);
 }
 
 static void sweep_poller(struct np_work *work)
@@ -172,22 +218,20 @@ static void sweep_poller(struct np_work *work)
 }
 
 /* Under the mutex, which it leaves while it waits. */
-static void sweep_all(struct np_group *group, bool abort)
+static void sweep_all(struct np_group *group, enum sweep_kind kind)
 {
     struct netpoll_runtime *runtime = group->runtime;
     group->sweeping = runtime->poller_count;
     for (uint32_t i = 0; i < runtime->poller_count; i++) {
-        group->sweeps[i] = (struct np_sweep){.work.fn = sweep_poller,
-                                             .group = group,
-                                             .poller = &runtime->pollers[i],
-                                             .abort = abort};
+        group->sweeps[i] = (struct np_sweep){
+            .work.fn = sweep_poller, .group = group, .poller = &runtime->pollers[i], .kind = kind};
         np_poller_post(&runtime->pollers[i], &group->sweeps[i].work);
     }
     while (group->sweeping > 0)
         pthread_cond_wait(&group->changed, &group->mutex);
 }
 
-static struct timespec deadline_in(int64_t timeout_ms)
+struct timespec np_group_time_in(int64_t timeout_ms)
 {
     struct timespec at;
     clock_gettime(CLOCK_MONOTONIC, &at);
@@ -219,18 +263,28 @@ static void shut_down(struct np_group *group, const struct timespec *deadline,
         /* Release: pairs with np_group_is_shutting_down(). A connection that is opened before
          * its poller sees this is on the list when the sweep comes. */
         atomic_store_explicit(&group->shutting_down, true, memory_order_release);
-        before_sweep(group);
+        if (before_sweep != NULL)
+            before_sweep(group);
     }
     group->aborted = 0;
-    sweep_all(group, false);
+    sweep_all(group, SWEEP_CLOSE);
     wait_for_conns(group, deadline);
     if (group->conn_count > 0)
-        sweep_all(group, true);
+        sweep_all(group, SWEEP_ABORT);
     wait_for_conns(group, NULL);
 }
 
-int np_group_shut_down(struct np_group *group, int64_t timeout_ms,
-                       void (*before_sweep)(struct np_group *group))
+size_t np_group_close_used(struct np_group *group)
+{
+    pthread_mutex_lock(&group->mutex);
+    group->unused = 0;
+    sweep_all(group, SWEEP_CLOSE_USED);
+    size_t unused = group->unused;
+    pthread_mutex_unlock(&group->mutex);
+    return unused;
+}
+
+int np_group_check_shut_down(const struct np_group *group, int64_t timeout_ms)
 {
     const struct netpoll_runtime *runtime = group->runtime;
     const struct np_poller *poller = np_poller_current();
@@ -240,7 +294,16 @@ int np_group_shut_down(struct np_group *group, int64_t timeout_ms,
         return -EPERM;
     if ((poller != NULL && poller->runtime == runtime) || gopool_is_worker(runtime->pool))
         return -EDEADLK;
-    struct timespec deadline = deadline_in(timeout_ms);
+    return 0;
+}
+
+int np_group_shut_down(struct np_group *group, int64_t timeout_ms,
+                       void (*before_sweep)(struct np_group *group))
+{
+    int status = np_group_check_shut_down(group, timeout_ms);
+    if (status != 0)
+        return status;
+    struct timespec deadline = np_group_time_in(timeout_ms);
     pthread_mutex_lock(&group->shutdown);
     pthread_mutex_lock(&group->mutex);
     shut_down(group, timeout_ms == NETPOLL_TIMEOUT_NONE ? NULL : &deadline, before_sweep);

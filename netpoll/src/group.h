@@ -24,9 +24,12 @@ struct np_group {
     struct np_sweep *sweeps;    /* one for each poller */
     pthread_mutex_t mutex;      /* guards what follows, and what the owner of the group says */
     pthread_cond_t changed;
+    /* A connection has gone. Under the mutex; set before there is one. NULL: nobody asks */
+    void (*on_conn_gone)(struct np_group *group);
     size_t conn_count;
     uint32_t sweeping; /* pollers that have not looked at all their connections */
     size_t aborted;
+    size_t unused; /* connections that the last look found without input */
 };
 
 /* Checks and completes options: 0 or -EINVAL. */
@@ -50,9 +53,21 @@ void np_group_conn_gone(struct np_group *group);
  * descriptor is closed if that fails. Poller thread. */
 void np_group_open_conn(struct np_group *group, struct np_poller *poller,
                         const struct np_socket *socket);
+/* The same for a socket that was not accepted, on any thread. 0: it is handed over; -ENOMEM; or
+ * -ESHUTDOWN when it comes too late. */
+int np_group_adopt(struct np_group *group, struct np_poller *poller,
+                   const struct np_socket *socket);
 /* Wakes who waits for a change and leaves the mutex: the caller's last touch of the group, which
  * the waiter may free as soon as it has the mutex. */
 void np_group_notify(struct np_group *group);
+
+/* 0 when np_group_shut_down() may be called with this timeout here; what it returns otherwise. */
+int np_group_check_shut_down(const struct np_group *group, int64_t timeout_ms);
+/* Closes idle connections, but for those on which nothing has come yet: how many these are. Before
+ * np_group_shut_down(), by one thread at a time. */
+size_t np_group_close_used(struct np_group *group);
+/* The time on the clock that the group's condition goes by. */
+struct timespec np_group_time_in(int64_t timeout_ms);
 
 /*
  * Ends every connection: idle ones at once, the rest at the deadline, and waits for the last.

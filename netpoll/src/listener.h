@@ -1,10 +1,10 @@
 /*
- * A listening descriptor: opens it, accepts on one poller, hands connections to the others.
+ * A listener: accepts on one poller, and hands connections to the others.
  */
 #ifndef NP_LISTENER_H
 #define NP_LISTENER_H
 
-#include "address.h"
+#include "listen_socket.h"
 #include "poller.h"
 
 struct netpoll_server;
@@ -12,24 +12,36 @@ struct netpoll_server;
 struct np_listener {
     struct np_fd fd; /* first: the backend's view */
     struct netpoll_server *server;
-    struct np_listener *next; /* the server's list */
+    struct np_listener *next;       /* the server's list */
+    struct np_listen_socket socket; /* is_shared is under the server's mutex */
     struct np_work start_work;
     struct np_work stop_work;
+    struct np_work wake_work;
+
+    /* The poller's. */
     struct np_timer retry; /* accepting rests after an error */
-    uint64_t next_log_ms;  /* no line about such an error before */
-    bool is_unix;
+    uint32_t rest_ms;      /* how long it rested last; 0: it did not */
+    uint64_t rests_since_ms;
+    uint64_t next_log_ms; /* no line about such an error before */
+    int reserve;          /* a descriptor to shed load with; -1: none */
+    bool is_full;         /* accepting waits for room */
     bool stopping;
-    bool started;     /* the poller has reported; under the server's mutex */
+
+    /* Under the server's mutex. */
+    bool waits;       /* to be woken when a connection has gone */
+    bool wake_posted; /* wake_work is on its way */
+    bool end_waits;   /* for wake_work, which refers to the listener */
+    bool started;     /* the poller has reported */
     int start_status; /* what it reported */
-    bool closed;      /* likewise: the descriptor is gone */
-    char path[sizeof(struct sockaddr_storage)]; /* socket file to remove at the end; "" for none */
+    bool closed;      /* the descriptor is gone */
 };
 
-/* Listens, and has the poller start to accept: np_server_listener_started() follows. 0 or -errno,
- * nothing left behind. Not the poller's thread. */
-int np_listener_create(struct netpoll_server *server, struct np_poller *poller,
-                       const struct np_address *address, int backlog, struct np_listener **out);
-/* Accepts what is waiting and closes; np_server_listener_gone() follows. Any thread. */
+/* Has the poller start to accept: np_server_listener_started() follows. Takes the socket. NULL
+ * without memory. Not the poller's thread. */
+struct np_listener *np_listener_create(struct netpoll_server *server, struct np_poller *poller,
+                                       const struct np_listen_socket *socket);
+/* Accepts what is waiting, unless others do, and closes; np_server_listener_gone() follows. Any
+ * thread. */
 void np_listener_stop(struct np_listener *listener);
 void np_listener_destroy(struct np_listener *listener);
 

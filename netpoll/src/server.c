@@ -1,55 +1,50 @@
-/* A server: its listeners and the group of their connections. */
+/* A server from its options to its end. */
 #include "server.h"
 
 #include "listener.h"
 #include "log.h"
 #include "runtime.h"
+#include "socket.h"
 
 #include <mcache/mcache.h>
+#include <netpoll/error.h>
 
 #include <errno.h>
-#include <pthread.h>
+#include <fcntl.h>
 #include <string.h>
+#include <sys/socket.h>
 
-struct netpoll_server {
-    struct np_group group; /* first; its mutex guards what follows */
-    int backlog;
-    struct np_listener *listeners;
-    struct np_listener **listeners_end;
-    uint32_t listener_count;
-    uint32_t open_sockets; /* listeners whose descriptor is not closed */
-};
+#define UNIX_MODE_MAX 0777U
+/* How often connections are looked at on which nothing has come yet. */
+#define GRACE_LOOK_MS 10
 
-struct np_group *np_server_group(struct netpoll_server *server)
+static int check_numbers(const struct netpoll_server_options *options)
 {
-    return &server->group;
+    bool is_negative =
+        options->backlog < 0 || options->defer_accept_s < 0 || options->fast_open_queue < 0;
+    bool is_unknown = options->balancing < NETPOLL_BALANCING_LEAST_CONNECTIONS ||
+                      options->balancing > NETPOLL_BALANCING_PER_POLLER ||
+                      options->when_full < NETPOLL_WHEN_FULL_WAIT ||
+                      options->when_full > NETPOLL_WHEN_FULL_REFUSE;
+    return is_negative || is_unknown || options->unix_mode > UNIX_MODE_MAX ? -EINVAL : 0;
 }
 
-void np_server_listener_started(struct netpoll_server *server, struct np_listener *listener,
-                                int status)
-{
-    pthread_mutex_lock(&server->group.mutex);
-    listener->started = true;
-    listener->start_status = status;
-    np_group_notify(&server->group);
-}
-
-void np_server_listener_gone(struct netpoll_server *server, struct np_listener *listener)
-{
-    pthread_mutex_lock(&server->group.mutex);
-    listener->closed = true;
-    server->open_sockets--;
-    np_group_notify(&server->group);
-}
-
-static int check_options(const struct netpoll_conn_options *conn,
-                         const struct netpoll_server_options *options)
+/* 0 or -EINVAL. */
+static int complete_options(struct netpoll_server_options *options)
 {
     for (size_t i = 0; i < sizeof options->reserved / sizeof options->reserved[0]; i++) {
         if (options->reserved[i] != 0)
             return -EINVAL;
     }
-    return conn->on_request == NULL || options->backlog < 0 ? -EINVAL : 0;
+    int status = check_numbers(options);
+    if (status == 0)
+        status = np_timeout_complete(&options->shed_after_ms, NETPOLL_TIMEOUT_NONE);
+    if (status == 0)
+        status =
+            np_timeout_complete(&options->shutdown_grace_ms, NETPOLL_SHUTDOWN_GRACE_MS_DEFAULT);
+    if (options->backlog == 0)
+        options->backlog = NETPOLL_BACKLOG_DEFAULT;
+    return status;
 }
 
 int netpoll_server_create(struct netpoll_runtime *runtime, const struct netpoll_conn_options *conn,
@@ -57,9 +52,8 @@ int netpoll_server_create(struct netpoll_runtime *runtime, const struct netpoll_
 {
     static const struct netpoll_server_options defaults;
     *out = NULL;
-    if (options == NULL)
-        options = &defaults;
-    int status = check_options(conn, options);
+    struct netpoll_server_options complete = options != NULL ? *options : defaults;
+    int status = conn->on_request == NULL ? -EINVAL : complete_options(&complete);
     if (status != 0)
         return status;
     struct netpoll_server *server = mcache_alloc(sizeof *server);
@@ -71,111 +65,70 @@ int netpoll_server_create(struct netpoll_runtime *runtime, const struct netpoll_
         mcache_free(server);
         return status;
     }
-    server->backlog = options->backlog != 0 ? options->backlog : NETPOLL_BACKLOG_DEFAULT;
+    pthread_mutex_init(&server->stop, NULL);
+    pthread_mutex_init(&server->listening, NULL);
+    server->group.on_conn_gone = np_server_conn_gone;
+    server->options = complete;
     server->listeners_end = &server->listeners;
     *out = server;
     return 0;
 }
 
-static struct np_poller *listener_poller(struct netpoll_server *server)
+/* 0, or why it is no connection that could be served. */
+static int check_connected(int fd, struct np_socket *out)
 {
-    struct netpoll_runtime *runtime = server->group.runtime;
-    return &runtime->pollers[server->listener_count % runtime->poller_count];
+    struct sockaddr_storage peer;
+    socklen_t n = sizeof peer;
+    int type;
+    socklen_t type_bytes = sizeof type;
+    if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &type_bytes) != 0)
+        return -errno;
+    if (type != SOCK_STREAM)
+        return -EPROTOTYPE;
+    if (getpeername(fd, (struct sockaddr *)&peer, &n) != 0)
+        return -errno;
+    *out = (struct np_socket){.fd = fd, .is_unix = peer.ss_family == AF_UNIX};
+    bool is_known = out->is_unix || peer.ss_family == AF_INET || peer.ss_family == AF_INET6;
+    return is_known ? 0 : -EAFNOSUPPORT;
 }
 
-/* Under the mutex, which it leaves while it waits. The poller could not watch it. */
-static void drop_listener(struct netpoll_server *server, struct np_listener *listener)
+static int adopt(struct netpoll_server *server, const struct np_socket *socket)
 {
-    np_listener_stop(listener);
-    while (!listener->closed)
-        pthread_cond_wait(&server->group.changed, &server->group.mutex);
-    np_listener_destroy(listener);
+    int descriptor = fcntl(socket->fd, F_GETFD);
+    int status = fcntl(socket->fd, F_GETFL);
+    int adopted = np_listen_prepare(socket->fd);
+    if (adopted == 0 && !socket->is_unix)
+        np_socket_set_options(socket->fd, &server->group.options);
+    if (adopted == 0)
+        adopted = np_group_adopt(&server->group, np_server_pick(server), socket);
+    if (adopted != 0) {
+        (void)fcntl(socket->fd, F_SETFD, descriptor);
+        (void)fcntl(socket->fd, F_SETFL, status);
+    }
+    return adopted;
 }
 
-/* Under the mutex, which it leaves while it waits. */
-static int add_listener(struct netpoll_server *server, const struct np_address *address,
-                        char listening_on[NETPOLL_ADDRESS_BYTES])
+int netpoll_server_adopt(struct netpoll_server *server, int fd)
 {
-    struct np_listener *listener;
+    struct np_socket socket;
+    if (np_runtime_is_foreign(server->group.runtime))
+        return -EPERM;
+    int status = check_connected(fd, &socket);
+    if (status != 0)
+        return status;
     if (np_group_is_shutting_down(&server->group))
         return -ESHUTDOWN;
-    int status =
-        np_listener_create(server, listener_poller(server), address, server->backlog, &listener);
-    if (status != 0)
-        return status;
-    server->open_sockets++;
-    while (!listener->started)
-        pthread_cond_wait(&server->group.changed, &server->group.mutex);
-    status = listener->start_status;
-    if (status == 0 && np_group_is_shutting_down(&server->group))
-        status = -ESHUTDOWN; /* its sweep of the listeners did not see this one */
-    if (status != 0) {
-        drop_listener(server, listener);
-        return status;
-    }
-    *server->listeners_end = listener;
-    server->listeners_end = &listener->next;
-    server->listener_count++;
-    if (np_address_of_socket(listener->fd.fd, listening_on, NETPOLL_ADDRESS_BYTES) != 0)
-        listening_on[0] = '\0'; /* for the log only */
-    return 0;
-}
-
-static bool is_poller_of(const struct netpoll_runtime *runtime)
-{
-    const struct np_poller *poller = np_poller_current();
-    return poller != NULL && poller->runtime == runtime;
-}
-
-int netpoll_server_listen(struct netpoll_server *server, const char *address)
-{
-    struct np_address parsed;
-    char listening_on[NETPOLL_ADDRESS_BYTES];
-    if (np_runtime_is_foreign(server->group.runtime))
-        return -EPERM;
-    if (is_poller_of(server->group.runtime))
-        return -EDEADLK;
-    int status = np_address_parse(address, &parsed);
-    if (status != 0)
-        return status;
-    pthread_mutex_lock(&server->group.mutex);
-    status = add_listener(server, &parsed, listening_on);
-    pthread_mutex_unlock(&server->group.mutex);
-    /* Not under the mutex: the log function may ask the server. */
-    if (status == 0)
-        np_log(server->group.runtime, NETPOLL_LOG_INFO, "listening on %s", listening_on);
-    return status;
-}
-
-size_t netpoll_server_listeners(struct netpoll_server *server)
-{
-    if (np_runtime_is_foreign(server->group.runtime))
-        return 0;
-    pthread_mutex_lock(&server->group.mutex);
-    size_t count = server->listener_count;
-    pthread_mutex_unlock(&server->group.mutex);
-    return count;
-}
-
-int netpoll_server_address(struct netpoll_server *server, size_t index, char *out, size_t size)
-{
-    if (np_runtime_is_foreign(server->group.runtime))
-        return -EPERM;
-    pthread_mutex_lock(&server->group.mutex);
-    struct np_listener *listener = server->listeners;
-    while (listener != NULL && index-- > 0)
-        listener = listener->next;
-    int status = -EINVAL;
-    if (listener != NULL && !listener->closed)
-        status = np_address_of_socket(listener->fd.fd, out, size);
-    pthread_mutex_unlock(&server->group.mutex);
+    if (!np_server_admit(server))
+        return -EBUSY;
+    status = adopt(server, &socket);
+    np_server_admission_used(server);
     return status;
 }
 
 /* Under the mutex, which it leaves while it waits. */
-static void stop_listeners(struct np_group *group)
+static void stop_listeners(struct netpoll_server *server)
 {
-    struct netpoll_server *server = (struct netpoll_server *)group;
+    server->stopping = true;
     for (struct np_listener *listener = server->listeners; listener != NULL;
          listener = listener->next)
         np_listener_stop(listener);
@@ -183,10 +136,72 @@ static void stop_listeners(struct np_group *group)
         pthread_cond_wait(&server->group.changed, &server->group.mutex);
 }
 
+/* Gives those who have connected and are about to send the time to do so: what is used meanwhile
+ * is closed as soon as it is idle. */
+static void grant_grace(struct netpoll_server *server, int64_t timeout_ms)
+{
+    struct np_group *group = &server->group;
+    int64_t left_ms = server->options.shutdown_grace_ms;
+    if (timeout_ms != NETPOLL_TIMEOUT_NONE && left_ms > timeout_ms / 2)
+        left_ms = timeout_ms / 2;
+    for (; left_ms > 0 && np_group_close_used(group) > 0; left_ms -= GRACE_LOOK_MS) {
+        struct timespec at = np_group_time_in(GRACE_LOOK_MS);
+        pthread_mutex_lock(&group->mutex);
+        while (group->conn_count > 0 &&
+               pthread_cond_timedwait(&group->changed, &group->mutex, &at) != ETIMEDOUT)
+            ;
+        pthread_mutex_unlock(&group->mutex);
+    }
+}
+
+/* Under the stop mutex. */
+static void stop_once(struct netpoll_server *server, int64_t timeout_ms)
+{
+    pthread_mutex_lock(&server->group.mutex);
+    server->stopper = pthread_self();
+    server->stops = true;
+    stop_listeners(server);
+    pthread_mutex_unlock(&server->group.mutex);
+    if (server->options.on_shutdown != NULL)
+        server->options.on_shutdown(server, server->options.arg);
+    grant_grace(server, timeout_ms);
+    pthread_mutex_lock(&server->group.mutex);
+    server->stops = false;
+    pthread_mutex_unlock(&server->group.mutex);
+    server->stopped = true;
+}
+
+static bool is_stopping_here(struct netpoll_server *server)
+{
+    pthread_mutex_lock(&server->group.mutex);
+    bool is_here = server->stops && pthread_equal(server->stopper, pthread_self());
+    pthread_mutex_unlock(&server->group.mutex);
+    return is_here;
+}
+
+static int64_t ms_until(const struct timespec *at)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    int64_t ms = (at->tv_sec - now.tv_sec) * 1000 + (at->tv_nsec - now.tv_nsec) / 1000000;
+    return ms > 0 ? ms : 0;
+}
+
 int netpoll_server_shutdown(struct netpoll_server *server, int64_t timeout_ms)
 {
-    bool is_first = !np_group_is_shutting_down(&server->group);
-    int aborted = np_group_shut_down(&server->group, timeout_ms, stop_listeners);
+    int status = np_group_check_shut_down(&server->group, timeout_ms);
+    if (status == 0 && is_stopping_here(server))
+        status = -EDEADLK;
+    if (status != 0)
+        return status;
+    struct timespec deadline = np_group_time_in(timeout_ms);
+    pthread_mutex_lock(&server->stop);
+    bool is_first = !server->stopped;
+    if (is_first)
+        stop_once(server, timeout_ms);
+    pthread_mutex_unlock(&server->stop);
+    int64_t left_ms = timeout_ms == NETPOLL_TIMEOUT_NONE ? timeout_ms : ms_until(&deadline);
+    int aborted = np_group_shut_down(&server->group, left_ms, NULL);
     if (is_first && aborted >= 0)
         np_log(server->group.runtime, NETPOLL_LOG_INFO,
                "a server has shut down, connections aborted: %d", aborted);
@@ -205,6 +220,8 @@ int netpoll_server_destroy(struct netpoll_server *server)
         np_listener_destroy(server->listeners);
         server->listeners = next;
     }
+    pthread_mutex_destroy(&server->stop);
+    pthread_mutex_destroy(&server->listening);
     np_group_fini(&server->group);
     mcache_free(server);
     return 0;

@@ -39,6 +39,7 @@ static void read_connections(const struct np_poller *poller, struct netpoll_stat
     out->connections = atomic_load_explicit(&poller->conn_count, memory_order_relaxed);
     out->accepted = figure(&own->accepted);
     out->accept_fails = figure(&own->accept_fails);
+    out->accept_pauses = figure(&own->accept_pauses);
     out->accept_drops = figure(&own->accept_drops);
     out->refused = figure(&own->refused);
     out->dialed = figure(&own->dialed);

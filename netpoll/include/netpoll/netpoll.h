@@ -9,6 +9,7 @@
 #include <netpoll/error.h>
 #include <netpoll/export.h>
 #include <netpoll/framer.h>
+#include <netpoll/restart.h>
 #include <netpoll/runtime.h>
 #include <netpoll/server.h>
 #include <netpoll/stats.h>
