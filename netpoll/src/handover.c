@@ -45,6 +45,8 @@ static int init_peer(struct peer *peer, int fd, int64_t timeout_ms)
 {
     if (timeout_ms < NETPOLL_TIMEOUT_NONE || timeout_ms > NETPOLL_TIMEOUT_MS_MAX)
         return -EINVAL;
+    if (fcntl(fd, F_GETFD) < 0)
+        return -errno; /* poll(2) would wait for nothing */
     *peer = (struct peer){.fd = fd,
                           .has_deadline = timeout_ms != NETPOLL_TIMEOUT_NONE,
                           .deadline = np_group_time_in(timeout_ms)};

@@ -82,7 +82,7 @@ NETPOLL_API NETPOLL_MUST_CHECK int netpoll_server_set_shared(struct netpoll_serv
  * @param timeout_ms  for all of it; NETPOLL_TIMEOUT_NONE: none
  * @return 0; otherwise everything is as before: -ENOENT when the server does not listen; -EPIPE
  *         when the other process has gone; -ETIMEDOUT; -EPROTO when it is no such process, or what
- *         it said when it could not; -EINVAL, -ESHUTDOWN, -EMFILE, -ENOMEM
+ *         it said when it could not; -EINVAL, -EBADF, -ENOTSOCK, -ESHUTDOWN, -EMFILE, -ENOMEM
  */
 NETPOLL_API NETPOLL_MUST_CHECK int netpoll_server_hand_over(struct netpoll_server *server,
                                                             int unix_fd, int64_t timeout_ms);
@@ -97,8 +97,8 @@ NETPOLL_API NETPOLL_MUST_CHECK int netpoll_server_hand_over(struct netpoll_serve
  * @param unix_fd     borrowed; bytes after the handover stay unread
  * @param timeout_ms  for all of it; NETPOLL_TIMEOUT_NONE: none
  * @return how many sockets have come; otherwise none has been taken: -EPIPE when the other process
- *         has gone; -ETIMEDOUT; -EPROTO when it is no such process; -EINVAL, -ESHUTDOWN, -EMFILE,
- *         -ENOMEM
+ *         has gone; -ETIMEDOUT; -EPROTO when it is no such process; -EINVAL, -EBADF, -ENOTSOCK,
+ *         -ESHUTDOWN, -EMFILE, -ENOMEM
  */
 NETPOLL_API NETPOLL_MUST_CHECK int netpoll_server_take_over(struct netpoll_server *server,
                                                             int unix_fd, int64_t timeout_ms);
