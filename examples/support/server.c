@@ -3,6 +3,7 @@
 #include "server.h"
 
 #include "flags.h"
+#include "restart.h"
 
 #include <gopool/gopool.h>
 
@@ -30,6 +31,7 @@ struct settings {
     uint32_t pollers; /* 0: the runtime's default */
     uint32_t workers; /* 0: the pool's default */
     uint32_t stats_seconds;
+    const char *restart_path; /* NULL: none */
 };
 
 struct running {
@@ -37,6 +39,8 @@ struct running {
     struct gopool *pool; /* NULL: the runtime's own */
     struct netpoll_runtime *runtime;
     struct netpoll_server *server;
+    struct restart restart;
+    char **argv;
 };
 
 static bool parse_listen(const struct flag *flag, const char *text)
@@ -115,6 +119,12 @@ static void read_flags(const struct server_program *program, int argc, char **ar
          .parse = flag_number,
          .into = &out->stats_seconds,
          .max = 86400},
+        {.name = "--restart",
+         .value = "PATH",
+         .help = "take the listeners of the server that waits at PATH, then wait there for the "
+                 "next (nobody)",
+         .parse = flag_text,
+         .into = &out->restart_path},
     };
     const struct flag_set set = {.program = program->name,
                                  .summary = program->summary,
@@ -125,12 +135,14 @@ static void read_flags(const struct server_program *program, int argc, char **ar
         out->listen[out->listen_count++] = LISTEN_DEFAULT;
 }
 
-/* SIGINT and SIGTERM stay pending for wait_for_end() on every thread that is started later. */
+/* They stay pending for wait_for_end() on every thread that is started later. */
 static void block_signals(sigset_t *out)
 {
     sigemptyset(out);
     sigaddset(out, SIGINT);
     sigaddset(out, SIGTERM);
+    sigaddset(out, SIGUSR2);
+    sigaddset(out, SIGCHLD);
     pthread_sigmask(SIG_BLOCK, out, NULL);
     /* Whoever reads our stdout or stderr may go away; that must not end the server. */
     signal(SIGPIPE, SIG_IGN);
@@ -186,9 +198,16 @@ static int start(struct running *running, const struct settings *settings)
     status = netpoll_server_create(running->runtime, &options, NULL, &running->server);
     if (status != 0)
         return failed(running->program, "cannot create the server", status);
-    for (size_t i = 0; i < settings->listen_count && status == 0; i++)
+    int taken = restart_take(running->server, settings->restart_path);
+    if (taken < 0)
+        return failed(running->program, "cannot take over the listeners", taken);
+    /* Where the one before listened is where this one does. */
+    for (size_t i = 0; taken == 0 && i < settings->listen_count && status == 0; i++)
         status = listen_on(running, settings->listen[i]);
-    return status;
+    if (status != 0)
+        return status;
+    status = restart_begin(&running->restart, running->server, settings->restart_path);
+    return status == 0 ? 0 : failed(running->program, "cannot wait for the next process", status);
 }
 
 static void announce(const struct running *running, const struct settings *settings)
@@ -217,12 +236,25 @@ static void print_stats(const struct netpoll_runtime *runtime)
             stats.connections, stats.requests, stats.bytes_in, stats.bytes_out, stats.wakeups);
 }
 
-static void wait_for_end(const struct running *running, const sigset_t *signals,
-                         uint32_t stats_seconds)
+static void start_successor(struct running *running)
+{
+    int status = restart_start_successor(&running->restart, running->argv);
+    if (status != 0)
+        (void)failed(running->program, "cannot start the new process", status);
+}
+
+static void wait_for_end(struct running *running, const sigset_t *signals, uint32_t stats_seconds)
 {
     const struct timespec period = {.tv_sec = (time_t)stats_seconds};
-    while (sigtimedwait(signals, NULL, stats_seconds > 0 ? &period : NULL) < 0) {
-        if (errno == EAGAIN)
+    for (;;) {
+        int got = sigtimedwait(signals, NULL, stats_seconds > 0 ? &period : NULL);
+        if (got == SIGINT || got == SIGTERM)
+            return;
+        if (got == SIGUSR2)
+            start_successor(running);
+        else if (got == SIGCHLD)
+            restart_reap(&running->restart);
+        else if (errno == EAGAIN)
             print_stats(running->runtime);
     }
 }
@@ -241,6 +273,7 @@ static int drain(const struct running *running)
 /* Takes down what start() has got to. In this order none of it can refuse. */
 static void stop(struct running *running)
 {
+    restart_end(&running->restart);
     (void)!netpoll_server_destroy(running->server);
     (void)!netpoll_runtime_destroy(running->runtime);
     gopool_destroy(running->pool);
@@ -249,14 +282,16 @@ static void stop(struct running *running)
 int server_main(const struct server_program *program, int argc, char **argv)
 {
     struct settings settings = {.handler = NETPOLL_HANDLER_POOL};
-    struct running running = {.program = program};
+    struct running running = {.program = program, .argv = argv};
     sigset_t signals;
     read_flags(program, argc, argv, &settings);
     block_signals(&signals);
     int status = start(&running, &settings);
     if (status == 0) {
         announce(&running, &settings);
+        restart_tell_predecessor();
         wait_for_end(&running, &signals, settings.stats_seconds);
+        restart_end(&running.restart);
         status = drain(&running);
     }
     stop(&running);

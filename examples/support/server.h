@@ -15,8 +15,11 @@ struct server_program {
 
 /**
  * Reads the flags, serves until SIGINT or SIGTERM, and gives everything 5 seconds to finish.
+ * SIGUSR2 starts the program again, which takes the listeners over; so does a new process with the
+ * same --restart. Then this one finishes.
  *
- * Blocks both signals in the calling thread, so it must be called before any thread exists.
+ * Blocks these signals and SIGCHLD in the calling thread, so it must be called before any thread
+ * exists.
  *
  * @return the status for main(): 0, 1 when the server could not start, 2 for an address that
  *         cannot be parsed. Other mistakes in the flags end the process, see flags_parse()

@@ -22,6 +22,8 @@
 #define LOG_MS 1000
 /* Connections accepted, or shed, before others have their turn. */
 #define ACCEPT_BUDGET 64
+/* No queue is longer. */
+#define QUEUE_MAX 65536U
 
 static struct np_listener *listener_of(struct np_work *work, size_t offset)
 {
@@ -217,10 +219,14 @@ static void accept_done(struct np_fd *fd, int64_t result)
         accept_while_there_is_room(listener);
 }
 
-/* What waits is served: only we can. */
-static void accept_the_rest(struct np_listener *listener)
+/*
+ * What waits is served. Of our own sockets only we can. Of those that others accept on, too, the
+ * kernel may have told us alone: an accept that io_uring keeps armed is woken exclusively. Who came
+ * after the backend let go wakes the others, and is behind all who came before.
+ */
+static void accept_the_rest(struct np_listener *listener, uint32_t most)
 {
-    while (np_server_admit(listener->server)) {
+    for (uint32_t i = 0; i < most && np_server_admit(listener->server); i++) {
         int fd = np_socket_accept(listener->fd.fd);
         if (fd < 0) {
             np_server_admission_used(listener->server);
@@ -239,8 +245,7 @@ static void closed(struct np_fd *fd)
     bool is_shared = server->is_shared || listener->socket.is_shared;
     pthread_mutex_unlock(&server->group.mutex);
     close_reserve(listener);
-    if (!is_shared)
-        accept_the_rest(listener);
+    accept_the_rest(listener, is_shared ? QUEUE_MAX : UINT32_MAX);
     /* Never shutdown(2): that would end it for all who share it. */
     close(fd->fd);
     if (!is_shared && listener->socket.path[0] != '\0')
@@ -292,6 +297,8 @@ struct np_listener *np_listener_create(struct netpoll_server *server, struct np_
         .retry.fn = retry,
         .reserve = -1,
     };
+    /* It is bound: what could fail has been done. */
+    (void)np_address_read(socket->fd, &listener->address);
     /* What is accepted inherits them. */
     if (!socket->is_unix)
         np_socket_set_options(socket->fd, &server->group.options);

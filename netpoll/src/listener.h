@@ -14,6 +14,7 @@ struct np_listener {
     struct netpoll_server *server;
     struct np_listener *next;       /* the server's list */
     struct np_listen_socket socket; /* is_shared is under the server's mutex */
+    struct np_address address;      /* with the port that the system chose */
     struct np_work start_work;
     struct np_work stop_work;
     struct np_work wake_work;

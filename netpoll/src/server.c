@@ -183,7 +183,8 @@ static int64_t ms_until(const struct timespec *at)
 {
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
-    int64_t ms = (at->tv_sec - now.tv_sec) * 1000 + (at->tv_nsec - now.tv_nsec) / 1000000;
+    /* Rounded up: the deadline must not come early. */
+    int64_t ms = (at->tv_sec - now.tv_sec) * 1000 + (at->tv_nsec - now.tv_nsec + 999999) / 1000000;
     return ms > 0 ? ms : 0;
 }
 

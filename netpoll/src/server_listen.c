@@ -130,9 +130,7 @@ static bool has_been_taken(const struct netpoll_server *server, const struct np_
 {
     for (const struct np_listener *listener = server->listeners; listener != NULL;
          listener = listener->next) {
-        struct np_address its;
-        if (listener->socket.is_taken && !listener->closed &&
-            np_address_read(listener->fd.fd, &its) == 0 && np_address_is_equal(&its, address))
+        if (listener->socket.is_taken && np_address_is_equal(&listener->address, address))
             return true;
     }
     return false;
@@ -208,8 +206,8 @@ int netpoll_server_address(struct netpoll_server *server, size_t index, char *ou
     pthread_mutex_lock(&server->group.mutex);
     const struct np_listener *listener = find_listener(server, index);
     int status = -EINVAL;
-    if (listener != NULL && !listener->closed)
-        status = np_address_of_socket(listener->fd.fd, out, size);
+    if (listener != NULL)
+        status = np_address_format(&listener->address, out, size);
     pthread_mutex_unlock(&server->group.mutex);
     return status;
 }

@@ -92,9 +92,9 @@ static void expect_help(const char *path, const char *const *flags, size_t count
 
 Test(command_line, help_lists_the_flags)
 {
-    static const char *const of_server[] = {"--listen ADDR", "--backend",   "--pollers N",
-                                            "--handler",     "--workers N", "--stats SECONDS",
-                                            "--help"};
+    static const char *const of_server[] = {"--listen ADDR",  "--backend",   "--pollers N",
+                                            "--handler",      "--workers N", "--stats SECONDS",
+                                            "--restart PATH", "--help"};
     static const char *const of_client[] = {"--connect ADDR",  "--text",       "--seconds N",
                                             "--connections N", "--size BYTES", "--help"};
     for (size_t i = 0; i < SERVER_COUNT; i++)

@@ -23,8 +23,8 @@ extern "C" {
 #endif
 
 /**
- * Listens on a socket of the caller's, which somebody else may have, too: its last connections are
- * left to them, and so is its file.
+ * Listens on a socket of the caller's, which somebody else may have, too: whom the server has no
+ * room for at its end is left to them, and so is a socket file.
  *
  * It is made not to block, for all who have it, and its TCP options become those of the server's
  * connections.
@@ -63,8 +63,9 @@ NETPOLL_API NETPOLL_MUST_CHECK int netpoll_server_dup_listeners(struct netpoll_s
                                                                 int *fds, size_t max);
 
 /**
- * Says whether somebody else accepts on the listeners of the server as well. Then those who wait
- * in their queues when the server shuts down are not accepted, and socket files are not removed.
+ * Says whether somebody else accepts on the listeners of the server as well. Then, when it shuts
+ * down, it does not go on to accept those who come meanwhile, and leaves socket files where they
+ * are.
  *
  * @return 0; -ESHUTDOWN
  */
