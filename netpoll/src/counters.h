@@ -26,10 +26,10 @@ struct np_counters {
     _Atomic uint64_t input_pauses;
     _Atomic uint64_t output_pauses;
     _Atomic uint64_t user_pauses;
+    _Atomic uint64_t accept_pauses;
     _Atomic uint64_t buffers_exhausted;
     _Atomic uint64_t accepted;
     _Atomic uint64_t accept_fails;
-    _Atomic uint64_t accept_pauses;
     _Atomic uint64_t accept_drops;
     _Atomic uint64_t refused;
     _Atomic uint64_t dialed;

@@ -223,8 +223,8 @@ static int await_answer(const struct peer *peer)
 int netpoll_server_hand_over(struct netpoll_server *server, int unix_fd, int64_t timeout_ms)
 {
     struct peer peer;
-    struct handed *handed;
-    uint32_t count;
+    struct handed *handed = NULL;
+    uint32_t count = 0;
     int status = np_server_check_caller(server);
     if (status == 0)
         status = init_peer(&peer, unix_fd, timeout_ms);

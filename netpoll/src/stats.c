@@ -39,7 +39,6 @@ static void read_connections(const struct np_poller *poller, struct netpoll_stat
     out->connections = atomic_load_explicit(&poller->conn_count, memory_order_relaxed);
     out->accepted = figure(&own->accepted);
     out->accept_fails = figure(&own->accept_fails);
-    out->accept_pauses = figure(&own->accept_pauses);
     out->accept_drops = figure(&own->accept_drops);
     out->refused = figure(&own->refused);
     out->dialed = figure(&own->dialed);
@@ -78,6 +77,7 @@ static void read_poller(const struct np_poller *poller, struct netpoll_stats *ou
     out->input_pauses = figure(&own->input_pauses);
     out->output_pauses = figure(&own->output_pauses);
     out->user_pauses = figure(&own->user_pauses);
+    out->accept_pauses = figure(&own->accept_pauses);
     out->wakeups = figure(&own->wakeups);
     out->posts_woke = figure(&shared->posts_woke);
     out->round_us_sum = figure(&own->round_ns_sum) / 1000;

@@ -29,7 +29,6 @@ struct netpoll_stats {
     uint64_t connections;  /**< open now, or being dialed */
     uint64_t accepted;     /**< taken from listeners; counted by the poller of the listener */
     uint64_t accept_fails; /**< accept errors, descriptor limit among them */
-    uint64_t accept_pauses; /**< times that accepting stopped because max_connections were there */
     uint64_t accept_drops; /**< accepted, then closed at once for want of memory */
     uint64_t refused;      /**< accepted, then closed at once by on_prepare or by a limit */
     uint64_t dialed;       /**< connections made by dialers */
@@ -48,6 +47,7 @@ struct netpoll_stats {
     uint64_t input_pauses;    /**< receiving stopped because enough was unread */
     uint64_t output_pauses;   /**< receiving stopped because the output was above its high mark */
     uint64_t user_pauses;     /**< receiving stopped by netpoll_conn_pause() */
+    uint64_t accept_pauses;   /**< accepting stopped because max_connections were there */
 
     /* Timeouts that have passed: see struct netpoll_conn_options. */
     uint64_t read_timeouts;
