@@ -42,10 +42,11 @@ void np_conn_fail(struct netpoll_conn *conn, int error, const char *what)
 
 void np_conn_cancel(struct netpoll_conn *conn)
 {
-    if (conn->end.told_cancel || conn->group->options.on_cancel == NULL)
+    if (conn->end.told_cancel)
         return;
     conn->end.told_cancel = true;
-    np_conn_call(conn, conn->group->options.on_cancel, conn->group->options.arg);
+    if (conn->group->options.on_cancel != NULL)
+        np_conn_call(conn, conn->group->options.on_cancel, conn->group->options.arg);
 }
 
 /* Closing a TCP socket that has unread input resets it and may take the answer with it. */

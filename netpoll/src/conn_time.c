@@ -134,6 +134,7 @@ static uint64_t close_limit(const struct netpoll_conn *conn, uint64_t now)
 /* The message did not come: the handler is told, when there is something to tell it about. */
 static void end_reading(struct netpoll_conn *conn)
 {
+    np_count(&conn->fd.poller->counters.read_timeouts, 1);
     if (linkbuffer_unread(conn->input.lb) == 0) {
         np_conn_close(conn, NETPOLL_CLOSE_READ_TIMEOUT, 0);
         return;
@@ -160,10 +161,12 @@ static void arm(struct netpoll_conn *conn, uint64_t at_ms)
 
 static void look_while_open(struct netpoll_conn *conn, uint64_t now)
 {
+    struct np_counters *counters = &conn->fd.poller->counters;
     uint64_t word = np_state_read(&conn->state);
     uint64_t limit = write_limit(conn, now);
     uint64_t next = limit;
     if (limit <= now) {
+        np_count(&counters->write_timeouts, 1);
         np_conn_close(conn, NETPOLL_CLOSE_WRITE_TIMEOUT, NP_CONN_ABORTED);
         return;
     }
@@ -173,14 +176,17 @@ static void look_while_open(struct netpoll_conn *conn, uint64_t now)
     else
         next = earlier(next, limit);
     limit = idle_limit(conn, now, word);
-    if (limit <= now && np_state_close_idle(&conn->state, 0))
+    if (limit <= now && np_state_close_idle(&conn->state, 0)) {
+        np_count(&counters->idle_timeouts, 1);
         np_conn_set_reason(conn, NETPOLL_CLOSE_IDLE_TIMEOUT);
+    }
     next = earlier(next, limit);
     limit = request_limit(conn, now, word);
-    if (limit <= now)
+    if (limit <= now) {
+        np_count(&counters->request_timeouts, 1);
         np_conn_cancel(conn);
-    else
-        next = earlier(next, limit);
+    }
+    next = earlier(next, limit > now ? limit : NEVER);
     arm(conn, next);
 }
 

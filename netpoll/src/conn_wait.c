@@ -93,6 +93,8 @@ static int wait_replaced(const struct wait *wait)
     status = wait_for(wait);
     if (is_replaced)
         gopool_block_end();
+    if (status == -ETIMEDOUT)
+        np_count_shared(&wait->conn->fd.poller->shared.wait_timeouts, 1);
     return status;
 }
 

@@ -67,7 +67,7 @@ static const char *reason_word(size_t index)
 
 static const char *pause_word(size_t index)
 {
-    static const char *const words[] = {"input", "output", "user"};
+    static const char *const words[] = {"input", "output", "user", "accept"};
     return words[index];
 }
 
@@ -84,7 +84,7 @@ static const char *timeout_word(size_t index)
      sizeof(uint64_t)) /                                                            \
         sizeof(uint64_t)
 
-_Static_assert(SPAN(input_pauses, user_pauses) == 3, "a word for each pause");
+_Static_assert(SPAN(input_pauses, accept_pauses) == 4, "a word for each pause");
 _Static_assert(SPAN(read_timeouts, wait_timeouts) == 7, "a word for each timeout");
 
 #define ONE(field) .offset = offsetof(struct netpoll_stats, field), .count = 1
@@ -114,7 +114,7 @@ static const struct family families[] = {
      ONE(flushes_refused)},
     {"pauses_total", .help = "Times that receiving stopped, by what stopped it.",
      .offset = offsetof(struct netpoll_stats, input_pauses),
-     .count = SPAN(input_pauses, user_pauses), .label = "kind", .word = pause_word},
+     .count = SPAN(input_pauses, accept_pauses), .label = "kind", .word = pause_word},
     {"timeouts_total", .help = "Time limits that have passed, by kind.",
      .offset = offsetof(struct netpoll_stats, read_timeouts),
      .count = SPAN(read_timeouts, wait_timeouts), .label = "kind", .word = timeout_word},
