@@ -158,7 +158,7 @@ static void start(struct race *race)
     dial_rig_start(&race->rig);
     CHECK(netpoll_client_pool_create(race->rig.dialer, &options, &race->pool) == 0);
     memcpy(race->addresses[0], race->rig.rig.address, NETPOLL_ADDRESS_BYTES);
-    CHECK(netpoll_server_listen(race->rig.rig.server, "unix:@netpoll-client-pool-race") == 0);
+    CHECK(netpoll_server_listen(race->rig.rig.server, own_unix_name("client-pool-race")) == 0);
     CHECK(netpoll_server_address(race->rig.rig.server, 1, race->addresses[1],
                                  NETPOLL_ADDRESS_BYTES) == 0);
 }

@@ -138,7 +138,7 @@ static void run_round(uint64_t seed, uint64_t until_shutdown)
     static struct dialing dialings[DIALERS];
     struct race race = {0};
     race.rig.options.fallback_ms = 10;
-    deaf_start(&race.deaf, (seed & 1) != 0 ? "127.0.0.1:0" : "unix:@netpoll-dial-race");
+    deaf_start(&race.deaf, (seed & 1) != 0 ? "127.0.0.1:0" : own_unix_name("dial-race"));
     free_address(race.nobody, sizeof race.nobody);
     dial_rig_start(&race.rig);
     for (int i = 0; i < DIALERS; i++) {

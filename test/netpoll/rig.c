@@ -58,6 +58,13 @@ void rig_log(enum netpoll_log_level level, const char *message, void *arg)
     pthread_mutex_unlock(&rig->log_mutex);
 }
 
+const char *own_unix_name(const char *name)
+{
+    static char text[NETPOLL_ADDRESS_BYTES];
+    snprintf(text, sizeof text, "unix:@netpoll-%s-%d", name, (int)getpid());
+    return text;
+}
+
 size_t live_bytes(void)
 {
     struct mcache_stats stats;

@@ -83,6 +83,9 @@ void run_in_turn(struct netpoll_conn *conn, void (*fn)(struct netpoll_conn *conn
 /* Figures of a connection, read in a turn. */
 struct netpoll_conn_stats conn_stats(struct netpoll_conn *conn);
 
+/* "unix:@netpoll-NAME-PID": no other process of the tests has it. Lives until the next call. */
+const char *own_unix_name(const char *name);
+
 /* Memory that callers of mcache own now. */
 size_t live_bytes(void);
 

@@ -1,5 +1,6 @@
 /* Addresses to text and back. */
 #include "address.h"
+#include "rig.h"
 
 #include <arpa/inet.h>
 #include <criterion/criterion.h>
@@ -96,7 +97,7 @@ Test(address, equal_ones_name_the_same_place)
 
 Test(address, of_a_socket_is_what_it_was_bound_to)
 {
-    static const char *const texts[] = {"127.0.0.1:0", "unix:@netpoll-test-address"};
+    const char *const texts[] = {"127.0.0.1:0", own_unix_name("address")};
     for (size_t i = 0; i < 2; i++) {
         struct np_address asked;
         struct np_address found;

@@ -139,12 +139,12 @@ Test(dialer, a_connection_knows_its_addresses)
 
 Test(dialer, a_unix_peer_has_its_address)
 {
-    struct dial_rig rig = {.rig.listen = "unix:@netpoll-dialer-peer"};
+    struct dial_rig rig = {.rig.listen = own_unix_name("dialer-peer")};
     char peer[NETPOLL_ADDRESS_BYTES];
     dial_rig_start(&rig);
     struct netpoll_conn *conn = dial(&rig, rig.rig.address);
     cr_assert_eq(netpoll_conn_peer(conn, peer, sizeof peer), 0);
-    cr_assert_str_eq(peer, "unix:@netpoll-dialer-peer");
+    cr_assert_str_eq(peer, own_unix_name("dialer-peer"));
     cr_assert_eq(netpoll_conn_local(conn, peer, sizeof peer), 0);
     cr_assert_str_eq(peer, "unix:");
     hang_up(conn);
@@ -274,7 +274,7 @@ static void expect_timeout(const char *where)
 Test(dialer, a_peer_that_does_not_answer_is_a_timeout)
 {
     expect_timeout("127.0.0.1:0");
-    expect_timeout("unix:@netpoll-dialer-deaf");
+    expect_timeout(own_unix_name("dialer-deaf"));
 }
 
 Test(dialer, the_default_timeout_is_three_seconds)
@@ -296,7 +296,7 @@ Test(dialer, a_full_backlog_of_a_unix_socket_is_waited_for)
     struct dial_rig rig = {.options.timeout_ms = NETPOLL_TIMEOUT_NONE};
     struct outcome outcome = OUTCOME_INIT;
     struct deaf deaf;
-    deaf_start(&deaf, "unix:@netpoll-dialer-later");
+    deaf_start(&deaf, own_unix_name("dialer-later"));
     dial_rig_start(&rig);
     cr_assert_eq(netpoll_dialer_start(rig.dialer, deaf.address, 0, note_outcome, &outcome, NULL),
                  0);
