@@ -120,15 +120,12 @@ struct linkbuffer_block *np_uring_buffers_block(const struct np_uring_buffers *b
 void np_uring_buffers_give_back(struct np_uring_buffers *buffers, uint16_t id)
 {
     buffers->taken++;
-    if (linkbuffer_block_is_shared(buffers->blocks[id])) {
-        drop(buffers, id);
-        if (buffers->filled < buffers->target)
-            (void)add_fresh(buffers);
-    } else if (buffers->filled > buffers->target) {
-        drop(buffers, id);
-    } else {
+    if (!linkbuffer_block_is_shared(buffers->blocks[id])) {
         add(buffers, id);
+        return;
     }
+    drop(buffers, id);
+    (void)add_fresh(buffers);
 }
 
 void np_uring_buffers_refill(struct np_uring_buffers *buffers)

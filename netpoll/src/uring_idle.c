@@ -25,9 +25,8 @@ static uint32_t pass_ms(const struct np_uring *state)
 
 static void look_at(struct np_uring *state, struct np_fd *fd)
 {
-    unsigned live = NP_FD_INPUT_WANTED | NP_FD_INPUT_ARMED;
-    unsigned flags = fd->flags & (live | NP_FD_REMOVED | NP_FD_INPUT_ENDED);
-    if (fd->kind != NP_FD_STREAM || fd->mode != NP_URING_STAYING || flags != live)
+    unsigned flags = fd->flags & (NP_FD_INPUT_ARMED | NP_FD_INPUT_CANCELED);
+    if (fd->kind != NP_FD_STREAM || fd->mode != NP_URING_STAYING || flags != NP_FD_INPUT_ARMED)
         return;
     state->may_be_idle = true;
     if (++fd->quiet <= LOOKS)

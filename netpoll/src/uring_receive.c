@@ -112,10 +112,10 @@ static void read_lent(struct np_uring *state, struct np_fd *fd)
             end_input(fd, result);
             return;
         }
-        /* A short read has emptied the socket, unless the end is still to be read, or it stopped
-         * where a unix peer passed descriptors. */
+        /* A short read has emptied the socket, unless it stopped where a unix peer passed
+         * descriptors. After a hang-up the end is still to be read. */
         bool is_short = (size_t)result < iov.iov_len;
-        if (is_short && (fd->flags & (NP_FD_HUNG_UP | NP_FD_UNIX)) == 0)
+        if (is_short && (fd->flags & NP_FD_UNIX) == 0)
             fd->flags &= (uint16_t)~NP_FD_READABLE;
         note_received(state, fd, (size_t)result);
         fd->ops->input_done(fd, result);

@@ -22,6 +22,7 @@
 struct rig {
     /* May be set before the start. */
     uint32_t pollers;                      /* 0: 2 */
+    uint32_t demote_idle_ms;               /* of the runtime */
     const char *listen;                    /* NULL: a free port of 127.0.0.1 */
     uint32_t expected_logs;                /* lines of log that the test brings about */
     const struct gopool_options *own_pool; /* a pool of this kind; NULL: the runtime makes it */

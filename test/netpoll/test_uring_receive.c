@@ -1,10 +1,14 @@
 /* Receiving in all its ways, on the real kernel: long and short messages by turns, pauses, rests,
  * more connections than blocks. With epoll the same must hold. */
 #include "../support/pattern.h"
+#include "../support/process.h"
 #include "rig.h"
 
 #include <criterion/criterion.h>
+#include <linux/io_uring.h>
 #include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 TestSuite(uring_receive, .timeout = 120);
@@ -142,6 +146,54 @@ static void rest(void)
 {
     int64_t until = now_ms() + 3 * IDLE_MS;
     WAIT_UNTIL(now_ms() >= until);
+}
+
+/* Receives that wait for bytes, in the ring that this descriptor may be. */
+static void count_receives(int fd, void *arg)
+{
+    int *count = arg;
+    char path[64];
+    char line[256];
+    bool is_list = false;
+    snprintf(path, sizeof path, "/proc/self/fdinfo/%d", fd);
+    FILE *info = fopen(path, "re");
+    while (info != NULL && fgets(line, sizeof line, info) != NULL) {
+        is_list = is_list || strncmp(line, "PollList:", 9) == 0;
+        const char *op = strstr(line, "op=");
+        if (is_list && op != NULL)
+            *count += strtol(op + 3, NULL, 10) == IORING_OP_RECV;
+    }
+    if (info != NULL)
+        fclose(info);
+}
+
+static int waiting_receives(void)
+{
+    int count = 0;
+    for_each_descriptor(count_receives, &count);
+    return count;
+}
+
+/* What the kernel has of a connection is a poll after it has rested, and a receive before. */
+Test(uring_receive, demote_idle_ms)
+{
+    static int fds[RESTING];
+    struct netpoll_conn_options options = {.on_request = echo_copy};
+    struct rig rig = {.pollers = 1, .demote_idle_ms = IDLE_MS};
+    if (backend_under_test() != NETPOLL_BACKEND_IO_URING)
+        cr_skip_test("it is about io_uring");
+    rig_start(&rig, &options);
+    for (int i = 0; i < RESTING; i++)
+        fds[i] = rig_dial(&rig);
+    expect_echo(fds[0], 1, 100);
+    if (waiting_receives() == 0)
+        cr_skip_test("this kernel does not list what waits");
+    WAIT_UNTIL(waiting_receives() == 0);
+    WAIT_UNTIL((expect_echo(fds[0], 1, 100), waiting_receives() == 1));
+    WAIT_UNTIL(waiting_receives() == 0);
+    for (int i = 0; i < RESTING; i++)
+        client_close(fds[i]);
+    rig_finish_when_idle(&rig);
 }
 
 Test(uring_receive, a_thousand_connections_that_rested_answer)

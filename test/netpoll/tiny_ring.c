@@ -10,6 +10,7 @@
 #include <liburing.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define SUBMISSIONS 4U
@@ -109,6 +110,7 @@ static void run(enum netpoll_handler handler)
 
 int main(void)
 {
+    CHECK(setenv("NETPOLL_TEST_BACKEND", "io_uring", 1) == 0);
     int error = backend_refusal();
     if (error != 0) {
         fprintf(stderr, "skipped: io_uring is refused here: %s\n", strerror(error));

@@ -253,6 +253,23 @@ Test(lent, ends_after_many_short_receives)
     close_owner();
 }
 
+/* Urgent data looks like a hang-up that never comes; it must not hide one. */
+Test(lent, a_pause_after_it_ended_polls_for_hang_up)
+{
+    become_lent();
+    arrive("", POLLIN | POLLPRI);
+    for (int i = 0; i < SHORT_ONES; i++)
+        arrive("x", POLLIN);
+    wait_for_cancellations();
+    wait_once();
+    cr_assert_not_null(receive_of(&owner));
+    owner_want_input(&owner, false);
+    wait_for_cancellations();
+    wait_once();
+    cr_assert_not_null(hangup_of(&owner));
+    close_owner();
+}
+
 Test(lent, bytes_that_come_while_it_ends_are_read)
 {
     become_lent();
