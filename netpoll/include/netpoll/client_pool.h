@@ -2,10 +2,10 @@
  * Connections to many addresses, kept for the next one who needs them.
  *
  * A connection is got, used by whoever got it, and put back; every get that succeeds is followed by
- * one put. An idle one is handed out again only if it is open, the peer has not closed its side, and
- * nothing is unread; of those the one that was put back last. An idle connection whose peer hangs up
- * is closed and forgotten at once; a peer may still hang up just when a connection is handed out, so
- * a request on one that has been used before may fail for that reason, see
+ * one put. An idle one is handed out again only if it is open, the peer has not closed its side,
+ * and nothing is unread; of those the one that was put back last. An idle connection whose peer
+ * hangs up is closed and forgotten at once; a peer may still hang up just when a connection is
+ * handed out, so a request on one that has been used before may fail for that reason, see
  * netpoll_client_pool_is_reused().
  *
  * Addresses are told apart by their text.
@@ -117,8 +117,8 @@ NETPOLL_API int netpoll_client_pool_put(struct netpoll_client_pool *pool, struct
 
 /** True when a connection that is handed out has been so before: a request that fails before the
  * first byte of an answer may then be tried on another one. */
-NETPOLL_API NETPOLL_MUST_CHECK bool
-netpoll_client_pool_is_reused(struct netpoll_client_pool *pool, const struct netpoll_conn *conn);
+NETPOLL_API NETPOLL_MUST_CHECK bool netpoll_client_pool_is_reused(struct netpoll_client_pool *pool,
+                                                                  const struct netpoll_conn *conn);
 
 /** Figures of a pool. Taken under its lock, so they fit together. */
 struct netpoll_client_pool_stats {
