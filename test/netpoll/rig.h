@@ -27,7 +27,6 @@ struct rig {
     uint32_t expected_logs;                /* lines of log that the test brings about */
     const struct gopool_options *own_pool; /* a pool of this kind; NULL: the runtime makes it */
     const struct netpoll_server_options *server_options; /* NULL: defaults */
-    uint32_t demote_idle_ms;                             /* of the runtime */
     netpoll_log_fn *log; /* with the rig as its arg; NULL: rig_log() */
     bool beside_another; /* another rig lives: what the process holds is not looked at */
     /* Readable after it. */
