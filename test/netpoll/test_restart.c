@@ -396,6 +396,52 @@ Test(restart, nonsense_is_refused_and_leaves_nothing)
     end_handover(&handover);
 }
 
+/* Passes the first of what comes on, with its descriptor, and ends. */
+static void *pass_one_on(void *arg)
+{
+    const int *fds = arg;
+    char bytes[4096];
+    char control[CMSG_SPACE(sizeof(int))];
+    struct iovec iov = {.iov_base = bytes, .iov_len = sizeof bytes};
+    struct msghdr message = {
+        .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control};
+    int passed;
+    /* A descriptor ends what is received at once. */
+    ssize_t got = recvmsg(fds[0], &message, MSG_CMSG_CLOEXEC);
+    CHECK(got > 0 && message.msg_controllen > 0);
+    iov.iov_len = (size_t)got;
+    CHECK(sendmsg(fds[1], &message, 0) == got);
+    memcpy(&passed, CMSG_DATA(CMSG_FIRSTHDR(&message)), sizeof passed);
+    close(passed);
+    close(fds[0]);
+    close(fds[1]);
+    return NULL;
+}
+
+Test(restart, half_a_handover_is_taken_back)
+{
+    struct handover handover;
+    char listen[64];
+    int other[2];
+    pthread_t thread;
+    snprintf(listen, sizeof listen, "unix:/tmp/netpoll-half-%d", (int)getpid());
+    start_handover(&handover, listen, NULL);
+    cr_assert_eq(netpoll_server_listen(handover.old.server, "127.0.0.1:0"), 0);
+    /* What is handed over comes out of the first pair, and goes on into the second. */
+    CHECK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, other) == 0);
+    int ends[2] = {handover.fds[1], other[0]};
+    handover.fds[1] = other[1];
+    CHECK(pthread_create(&thread, NULL, pass_one_on, ends) == 0);
+    cr_assert_eq(take_over(&handover), -EPIPE);
+    pthread_join(thread, NULL);
+    cr_assert_eq(handover.status, -EPIPE);
+    cr_assert_eq(netpoll_server_listeners(handover.new.server), 1);
+    cr_assert_eq(access(listen + 5, F_OK), 0, "the file is the old one's");
+    expect_still_served(&handover);
+    cr_assert_eq(access(listen + 5, F_OK), -1);
+    end_handover(&handover);
+}
+
 Test(restart, sockets_for_a_process_that_is_to_be_started)
 {
     struct netpoll_server_options options = {.balancing = NETPOLL_BALANCING_PER_POLLER};

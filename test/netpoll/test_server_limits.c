@@ -1,6 +1,7 @@
 /* Servers at a limit: of connections, of descriptors. */
 #include "../support/process.h"
 #include "rig.h"
+#include "server.h"
 
 #include <criterion/criterion.h>
 #include <criterion/parameterized.h>
@@ -119,6 +120,26 @@ static bool is_served(const struct rig *rig)
     bool is_answered = client_try_send(fd, &byte, 1) == 1 && client_try_receive(fd, &byte, 1) == 1;
     client_close(fd);
     return is_answered;
+}
+
+/* Between the question whether there is room and the connection another poller may ask. */
+Test(server_limits, room_that_was_promised_is_taken)
+{
+    struct netpoll_server_options server_options = {.max_connections = 3};
+    struct rig rig = {.server_options = &server_options};
+    struct netpoll_conn_options options = {.on_request = echo_copy};
+    rig_start(&rig, &options);
+    int fd = rig_dial(&rig);
+    expect_echo(fd, 1, 100);
+    cr_assert(np_server_admit(rig.server));
+    cr_assert(np_server_admit(rig.server));
+    cr_assert_not(np_server_admit(rig.server));
+    np_server_admission_used(rig.server);
+    cr_assert(np_server_admit(rig.server));
+    np_server_admission_used(rig.server);
+    np_server_admission_used(rig.server);
+    client_close(fd);
+    rig_finish_when_idle(&rig);
 }
 
 TEST_BOTH_MODES(server_limits, when_full_may_refuse)
