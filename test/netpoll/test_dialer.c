@@ -479,49 +479,52 @@ Test(dialer, on_a_poller_it_tells_later_and_does_not_block)
     dial_rig_finish(&dialing.rig);
 }
 
-static void dial_in_handler(struct netpoll_conn *conn, void *arg)
-{
-    struct dialing *dialing = arg;
-    const void *data;
-    if (netpoll_conn_next(conn, 1, &data) != 0)
-        return;
-    if (*(const char *)data == 'd') {
-        struct netpoll_conn *dialed = dial(&dialing->rig, dialing->rig.rig.address);
-        CHECK(netpoll_conn_write(dialed, "e", 1) == 0 && netpoll_conn_flush(dialed) == 0);
-        CHECK(netpoll_conn_wait(dialed, 1, DEADLINE_MS) == 0);
-        hang_up(dialed);
-        event_add(&dialing->done);
-        return;
-    }
-    CHECK(netpoll_conn_write(conn, data, 1) == 0 && netpoll_conn_flush(conn) == 0);
-}
+struct replaced {
+    struct dial_rig rig;
+    struct deaf deaf;
+    struct event done;
+};
 
-static void connect_in_handler(struct netpoll_conn *conn, void *arg)
+/* The first waits for a backlog that the second one enlarges. */
+static void dial_or_help(struct netpoll_conn *conn, void *arg)
 {
-    (void)conn;
-    (void)arg;
+    struct replaced *replaced = arg;
+    const void *data;
+    CHECK(netpoll_conn_next(conn, 1, &data) == 0);
+    if (*(const char *)data == 'd')
+        hang_up(dial(&replaced->rig, replaced->deaf.address));
+    else
+        deaf_listen_at_last(&replaced->deaf);
+    event_add(&replaced->done);
 }
 
 Test(dialer, a_worker_that_dials_is_replaced)
 {
-    /* on_connect of the dialed connection's other end needs the only worker there may be. */
     struct gopool_options one = {.name = "one", .cap = 1};
-    struct dialing dialing = {.outcome = OUTCOME_INIT, .done = EVENT_INIT};
-    dialing.rig.rig.own_pool = &one;
-    dialing.rig.server = (struct netpoll_conn_options){
-        .on_request = dial_in_handler, .on_connect = connect_in_handler, .arg = &dialing};
-    dial_rig_start(&dialing.rig);
-    int fd = rig_dial(&dialing.rig.rig);
-    client_send(fd, "d", 1);
-    event_wait(&dialing.done, 1);
-    client_close(fd);
-    dial_rig_finish(&dialing.rig);
+    struct replaced replaced = {.done = EVENT_INIT};
+    struct gopool_stats stats;
+    replaced.rig.rig.own_pool = &one;
+    replaced.rig.server =
+        (struct netpoll_conn_options){.on_request = dial_or_help, .arg = &replaced};
+    deaf_start(&replaced.deaf, "unix:@netpoll-dialer-replaced");
+    dial_rig_start(&replaced.rig);
+    int first = rig_dial(&replaced.rig.rig);
+    int second = rig_dial(&replaced.rig.rig);
+    client_send(first, "d", 1);
+    do {
+        gopool_stats_read(replaced.rig.rig.pool, &stats);
+    } while (stats.blocked_workers == 0);
+    client_send(second, "h", 1);
+    event_wait(&replaced.done, 2);
+    client_close(first);
+    client_close(second);
+    dial_rig_finish(&replaced.rig);
+    deaf_finish(&replaced.deaf);
 }
 
 struct crowded {
     struct dial_rig rig;
     struct deaf deaf;
-    struct event blocked;
     struct event done;
     int status[2];
 };
