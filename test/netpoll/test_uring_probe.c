@@ -97,6 +97,7 @@ Test(uring_probe, without_io_uring_register)
 }
 
 #define NOBODY 65534
+#define LITTLE ((rlim_t)64 * 1024)
 
 /* One echo by whoever may lock only so much memory; root may lock all it likes. */
 static void serve_with_locked(void *arg)
@@ -132,7 +133,7 @@ Test(uring_probe, without_memory_to_lock)
 Test(uring_probe, with_little_memory_to_lock)
 {
     char output[1024];
-    struct rlimit little = {.rlim_cur = 64 * 1024, .rlim_max = 64 * 1024};
+    struct rlimit little = {.rlim_cur = LITTLE, .rlim_max = LITTLE};
     if (backend_under_test() != NETPOLL_BACKEND_IO_URING)
         cr_skip_test("it is about io_uring");
     cr_assert_eq(run_in_child(serve_with_locked, &little, output, sizeof output), 0, "%s", output);

@@ -138,7 +138,7 @@ Test(uring_receive, pauses_lose_nothing)
     rig_finish_when_idle(&rig);
 }
 
-#define IDLE_MS 40
+#define IDLE_MS INT64_C(40)
 #define RESTING 1000
 
 /* Long enough for every receive to make way; the clock is what this is about. */
@@ -209,7 +209,7 @@ Test(uring_receive, a_thousand_connections_that_rested_answer)
     for (int round = 0; round < 3; round++) {
         rest();
         for (int i = 0; i < RESTING; i++)
-            expect_echo(fds[i], (uint64_t)(i + round), 1000);
+            expect_echo(fds[i], (uint64_t)i + (uint64_t)round, 1000);
     }
     rest();
     for (int i = 0; i < RESTING; i++) {
