@@ -506,7 +506,7 @@ Test(dialer, a_worker_that_dials_is_replaced)
     replaced.rig.rig.own_pool = &one;
     replaced.rig.server =
         (struct netpoll_conn_options){.on_request = dial_or_help, .arg = &replaced};
-    deaf_start(&replaced.deaf, "unix:@netpoll-dialer-replaced");
+    deaf_start(&replaced.deaf, own_unix_name("dialer-replaced"));
     dial_rig_start(&replaced.rig);
     int first = rig_dial(&replaced.rig.rig);
     int second = rig_dial(&replaced.rig.rig);
