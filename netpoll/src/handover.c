@@ -43,14 +43,12 @@ struct peer {
 
 static int init_peer(struct peer *peer, int fd, int64_t timeout_ms)
 {
+    *peer = (struct peer){.fd = fd, .has_deadline = timeout_ms != NETPOLL_TIMEOUT_NONE};
     if (timeout_ms < NETPOLL_TIMEOUT_NONE || timeout_ms > NETPOLL_TIMEOUT_MS_MAX)
         return -EINVAL;
-    if (fcntl(fd, F_GETFD) < 0)
-        return -errno; /* poll(2) would wait for nothing */
-    *peer = (struct peer){.fd = fd,
-                          .has_deadline = timeout_ms != NETPOLL_TIMEOUT_NONE,
-                          .deadline = np_group_time_in(timeout_ms)};
-    return 0;
+    peer->deadline = np_group_time_in(timeout_ms);
+    /* poll(2) would wait for nothing. */
+    return fcntl(fd, F_GETFD) < 0 ? -errno : 0;
 }
 
 /* 0, -ETIMEDOUT or -errno. */
@@ -114,7 +112,7 @@ static void take_passed(struct msghdr *message, int *passed)
 {
     for (struct cmsghdr *head = CMSG_FIRSTHDR(message); head != NULL;
          head = CMSG_NXTHDR(message, head)) {
-        int fd;
+        int fd = -1;
         if (head->cmsg_level != SOL_SOCKET || head->cmsg_type != SCM_RIGHTS ||
             head->cmsg_len < CMSG_LEN(sizeof fd))
             continue;
@@ -233,7 +231,7 @@ int netpoll_server_hand_over(struct netpoll_server *server, int unix_fd, int64_t
     pthread_mutex_lock(&server->group.mutex);
     status = copy_listeners(server, &handed, &count);
     pthread_mutex_unlock(&server->group.mutex);
-    if (status != 0)
+    if (handed == NULL)
         return status;
     for (uint32_t i = 0; i < count && status == 0; i++)
         status = send_all(&peer, &handed[i].record, sizeof handed[i].record, handed[i].fd);

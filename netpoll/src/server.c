@@ -77,7 +77,7 @@ int netpoll_server_create(struct netpoll_runtime *runtime, const struct netpoll_
 /* 0, or why it is no connection that could be served. */
 static int check_connected(int fd, struct np_socket *out)
 {
-    struct sockaddr_storage peer;
+    struct sockaddr_storage peer = {0};
     socklen_t n = sizeof peer;
     int type;
     socklen_t type_bytes = sizeof type;
@@ -110,7 +110,7 @@ static int adopt(struct netpoll_server *server, const struct np_socket *socket)
 
 int netpoll_server_adopt(struct netpoll_server *server, int fd)
 {
-    struct np_socket socket;
+    struct np_socket socket = {.fd = fd};
     if (np_runtime_is_foreign(server->group.runtime))
         return -EPERM;
     int status = check_connected(fd, &socket);

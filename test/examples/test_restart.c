@@ -20,7 +20,7 @@ TestSuite(restart, .timeout = 200);
 #define CLIENTS  4
 #define RESTARTS 20
 /* Twenty are meant to take that long at most. */
-#define RESTARTS_MS 20000
+#define RESTARTS_MS INT64_C(20000)
 
 struct load {
     const char *address;
@@ -114,7 +114,7 @@ static void restart_under_load(const char *program, const char *listen)
     static struct server servers[2];
     name_path(path);
     start_with_path(&servers[0], program, path, listen);
-    strcpy(address, servers[0].address);
+    memcpy(address, servers[0].address, sizeof address);
     start_load(&load, address);
     wait_for_answers(&load, 10);
     int64_t since = now_ms();
@@ -150,15 +150,14 @@ Test(restart, twenty_times_on_a_unix_socket)
 static pid_t child_of(pid_t parent)
 {
     char path[64];
-    long child = 0;
+    char number[32];
     snprintf(path, sizeof path, "/proc/%d/task/%d/children", (int)parent, (int)parent);
     FILE *children = fopen(path, "re");
     if (children == NULL)
         return 0;
-    if (fscanf(children, "%ld", &child) != 1)
-        child = 0;
+    bool is_there = fgets(number, sizeof number, children) != NULL;
     fclose(children);
-    return (pid_t)child;
+    return is_there ? (pid_t)strtol(number, NULL, 10) : 0;
 }
 
 static void expect_status_0(pid_t process)

@@ -150,7 +150,8 @@ static void run_activated(void *arg)
     int listens = activation->expected > 0 ? activation->expected : 0;
     CHECK(netpoll_server_listeners(server) == (size_t)listens);
     CHECK(netpoll_server_listen_activated(server) == (listens > 0 ? 0 : activation->expected));
-    CHECK(strcmp(getenv("LISTEN_FDS"), activation->count) == 0);
+    const char *left = getenv("LISTEN_FDS");
+    CHECK(left != NULL && strcmp(left, activation->count) == 0);
     if (listens > 0)
         expect_served(activation->address);
     CHECK(netpoll_server_shutdown(server, DEADLINE_MS) == 0);
@@ -171,7 +172,7 @@ Test(restart, sockets_that_the_process_was_started_with)
     activation.fds[0] = make_listener(activation.address);
     activation.fds[1] = make_listener(second);
     expect_activated(&activation);
-    strcpy(activation.address, second);
+    memcpy(activation.address, second, sizeof second);
     expect_activated(&activation);
     activation.count = "1";
     activation.expected = 1;
@@ -411,7 +412,9 @@ static void *pass_one_on(void *arg)
     CHECK(got > 0 && message.msg_controllen > 0);
     iov.iov_len = (size_t)got;
     CHECK(sendmsg(fds[1], &message, 0) == got);
-    memcpy(&passed, CMSG_DATA(CMSG_FIRSTHDR(&message)), sizeof passed);
+    const struct cmsghdr *head = CMSG_FIRSTHDR(&message);
+    CHECK(head != NULL);
+    memcpy(&passed, CMSG_DATA(head), sizeof passed);
     close(passed);
     close(fds[0]);
     close(fds[1]);

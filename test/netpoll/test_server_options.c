@@ -388,7 +388,7 @@ Test(server_options, on_shutdown)
 static void *run_shutdown(void *arg)
 {
     const struct rig *rig = arg;
-    CHECK(netpoll_server_shutdown(rig->server, 2 * DEADLINE_MS) == 0);
+    CHECK(netpoll_server_shutdown(rig->server, INT64_C(2) * DEADLINE_MS) == 0);
     return NULL;
 }
 
@@ -429,7 +429,7 @@ static void expect_silent_closed(int64_t grace_ms, int64_t timeout_ms)
 
 Test(server_options, shutdown_grace_ms_is_at_most_half_the_time)
 {
-    expect_silent_closed(10 * DEADLINE_MS, 1000);
+    expect_silent_closed(INT64_C(10) * DEADLINE_MS, 1000);
 }
 
 Test(server_options, shutdown_grace_ms_may_be_none)
