@@ -23,13 +23,13 @@ static void put(struct np_hash *table, struct np_hash_node *node)
 static int grow(struct np_hash *table)
 {
     size_t slot_count = table->slots == NULL ? FIRST_SLOTS : table->slot_count * 2;
-    struct np_hash bigger = {.slots = mcache_alloc(slot_count * sizeof *bigger.slots),
+    struct np_hash bigger = {.slots = mcache_alloc(slot_count * sizeof(struct np_hash_node *)),
                              .slot_count = slot_count,
                              .count = table->count};
     if (bigger.slots == NULL)
         return -ENOMEM;
-    memset(bigger.slots, 0, slot_count * sizeof *bigger.slots);
-    for (size_t i = 0; i < table->slot_count; i++) {
+    memset(bigger.slots, 0, slot_count * sizeof(struct np_hash_node *));
+    for (size_t i = 0; table->slots != NULL && i < table->slot_count; i++) {
         struct np_hash_node *next;
         for (struct np_hash_node *node = table->slots[i]; node != NULL; node = next) {
             next = node->next;
