@@ -201,6 +201,9 @@ int netpoll_conn_detach(struct netpoll_conn *conn, netpoll_detached_fn *fn, void
     int status = np_conn_extra(conn, &extra);
     if (status != 0)
         return status;
+    /* In on_prepare: what is refused then may be asked for later. */
+    if (!netpoll_conn_is_active(conn))
+        return -ENOTCONN;
     netpoll_detached_fn *none = NULL;
     /* Relaxed: the transition to DETACHED publishes both. */
     if (!atomic_compare_exchange_strong_explicit(&extra->on_detached, &none, fn,
