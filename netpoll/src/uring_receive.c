@@ -66,9 +66,12 @@ static void end_input(struct np_fd *fd, int64_t result)
 static void take_block(struct np_uring *state, struct np_fd *fd, const struct io_uring_cqe *cqe)
 {
     uint16_t id = (uint16_t)(cqe->flags >> IORING_CQE_BUFFER_SHIFT);
-    if (is_open(fd) && cqe->res > 0) {
+    /* Also when it has been removed: who gets the descriptor would miss what came before the
+     * cancellation. */
+    if ((fd->flags & NP_FD_INPUT_ENDED) == 0 && cqe->res > 0) {
         struct linkbuffer_block *block = np_uring_buffers_block(&state->buffers, id);
-        note_received(state, fd, (size_t)cqe->res);
+        if (is_open(fd))
+            note_received(state, fd, (size_t)cqe->res);
         fd->ops->adopt_input(fd, block, linkbuffer_block_data(block), (uint32_t)cqe->res);
     }
     np_uring_buffers_give_back(&state->buffers, id);
