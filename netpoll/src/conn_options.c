@@ -82,17 +82,18 @@ static int check_framer(const struct netpoll_conn_options *options)
         return 0;
     if (framer->max_frame_bytes > options->max_message_bytes)
         return -EINVAL;
+    size_t limit =
+        framer->max_frame_bytes != 0 ? framer->max_frame_bytes : options->max_message_bytes;
     switch (framer->kind) {
     case NETPOLL_FRAMER_LENGTH:
-        return is_length_field(framer) && framer->length.offset < options->max_message_bytes
+        return is_length_field(framer) &&
+                       (size_t)framer->length.offset + framer->length.bytes <= limit
                    ? 0
                    : -EINVAL;
     case NETPOLL_FRAMER_LINE:
         return 0;
     case NETPOLL_FRAMER_FIXED:
-        return framer->fixed_bytes > 0 && framer->fixed_bytes <= options->max_message_bytes
-                   ? 0
-                   : -EINVAL;
+        return framer->fixed_bytes > 0 && framer->fixed_bytes <= limit ? 0 : -EINVAL;
     case NETPOLL_FRAMER_CUSTOM:
         return framer->fn != NULL ? 0 : -EINVAL;
     }

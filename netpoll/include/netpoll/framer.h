@@ -48,14 +48,14 @@ struct netpoll_framer {
     size_t max_frame_bytes; /**< 0: max_message_bytes of the connection's options; else at most
                                  that */
     struct {
-        uint32_t offset;    /**< bytes before the field */
+        uint32_t offset;    /**< bytes before the field; with it at most the limit */
         uint32_t bytes;     /**< of the field: 1, 2, 3, 4 or 8 */
         bool little_endian; /**< false: network byte order */
         int32_t adjust;     /**< bytes behind the field less what it says: 0 when it counts what
                                  follows it, -(offset + bytes) when it counts the whole frame */
     } length;               /**< of NETPOLL_FRAMER_LENGTH */
     uint8_t delimiter;      /**< of NETPOLL_FRAMER_LINE, '\n' for lines */
-    size_t fixed_bytes;     /**< of NETPOLL_FRAMER_FIXED */
+    size_t fixed_bytes;     /**< of NETPOLL_FRAMER_FIXED; at most the limit */
     netpoll_frame_fn *fn;   /**< of NETPOLL_FRAMER_CUSTOM */
     void *arg;              /**< handed to fn */
 };
