@@ -96,6 +96,12 @@ static void call_request(struct netpoll_conn *conn)
         atomic_store_explicit(&input->request_ms, 0, memory_order_relaxed);
 }
 
+/* Reading cannot go on. Relaxed: see struct np_conn_input. */
+static int fault_of(const struct netpoll_conn *conn)
+{
+    return atomic_load_explicit(&conn->input.fault, memory_order_relaxed);
+}
+
 /* What reading has failed for, and the handler has been told. */
 static void close_for_fault(struct netpoll_conn *conn, int fault)
 {
@@ -122,12 +128,14 @@ static size_t run_request(struct netpoll_conn *conn, uint64_t word)
 {
     struct np_conn_input *input = &conn->input;
     size_t unread = linkbuffer_len(input->lb);
-    /* Relaxed: see struct np_conn_input. */
-    int fault = atomic_load_explicit(&input->fault, memory_order_relaxed);
+    int fault = fault_of(conn);
     input->consumed = 0;
     np_conn_set_need(conn, 1);
     call_request(conn);
     linkbuffer_release(input->lb);
+    /* Found by netpoll_conn_next_frame(), which has told it; a timeout is the poller's to find. */
+    if (fault == 0 && fault_of(conn) != -ETIMEDOUT)
+        fault = fault_of(conn);
     if (fault != 0)
         close_for_fault(conn, fault);
     else if (input->consumed == 0)

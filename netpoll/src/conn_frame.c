@@ -110,8 +110,11 @@ int netpoll_conn_next_frame(struct netpoll_conn *conn, const void **out, size_t 
         return status;
     np_conn_measure_frame(conn);
     size_t bytes = np_conn_frame(conn);
-    if (bytes == 0)
-        return np_conn_want(conn, linkbuffer_len(conn->input.lb) + 1);
+    if (bytes == 0) {
+        /* Before the peer's end, which does not make a frame of it. Relaxed: as above. */
+        int fault = atomic_load_explicit(&conn->input.fault, memory_order_relaxed);
+        return fault != 0 ? fault : np_conn_want(conn, linkbuffer_len(conn->input.lb) + 1);
+    }
     status = netpoll_conn_next(conn, bytes, out);
     if (status != 0)
         return status;
