@@ -24,8 +24,8 @@
 #define HOT_ALIGN ((size_t)64)
 /* How long a full pool or failing wait is given before the next try. */
 #define RETRY_NS INT64_C(1000000)
-/* Timers of a round: a crowd of them must not keep the descriptors waiting. */
-#define EXPIRIES_MAX 4096U
+/* What timers take of a round: a crowd of them must not keep the descriptors waiting. */
+#define TIMER_SHARE 4096U
 /* How often free memory is looked after while there is any. */
 #define MEMORY_TICK_MS 100
 
@@ -210,8 +210,7 @@ static int64_t sleep_ns(struct np_poller *poller, uint64_t now_ns)
     uint64_t next = np_wheel_next(&poller->wheel);
     if (next == UINT64_MAX)
         return -1;
-    uint64_t now_ms = now_ns / NS_PER_MS;
-    return next <= now_ms ? 0 : (int64_t)(next - now_ms) * NS_PER_MS;
+    return next <= now_ns / NS_PER_MS ? 0 : (int64_t)(next * NS_PER_MS - now_ns);
 }
 
 static void arm_memory_timer(struct np_poller *poller)
@@ -248,7 +247,8 @@ static void loop(struct np_poller *poller)
         if (status < 0)
             np_log_error(poller->runtime, status, "poller %u: wait", poller->index);
         np_count(&poller->counters.wakeups, 1);
-        np_wheel_advance(&poller->wheel, np_poller_now_ms(poller), EXPIRIES_MAX);
+        poller->timer_share =
+            np_wheel_advance(&poller->wheel, np_poller_now_ms(poller), TIMER_SHARE);
         run_work(poller);
         submit_tasks(poller);
         if (nothing_retained)
@@ -305,7 +305,7 @@ static void close_poller(struct np_poller *poller)
     /* A few instructions and a write(2) at most; pairs with the release in np_poller_post(). */
     while (atomic_load_explicit(&poller->posting, memory_order_acquire) != 0)
         sched_yield();
-    /* What was posted about timers when the thread had been told to end. */
+    /* What was posted about timers after the last round. */
     run_work(poller);
     np_user_timers_drop(&poller->wheel);
     poller->backend->remove(poller, &poller->wake_fd);
@@ -329,6 +329,8 @@ static void *poller_main(void *arg)
     np_poller_woke(poller);
     np_wheel_init(&poller->wheel, np_poller_now_ms(poller));
     loop(poller);
+    /* From here on no code of users runs on any of them that could post to another one. */
+    pthread_barrier_wait(poller->all_stopped);
     close_poller(poller);
     return NULL;
 }
@@ -352,19 +354,21 @@ int np_poller_start(struct np_poller *poller, struct netpoll_runtime *runtime,
     return status;
 }
 
-struct stop_work {
-    struct np_work work;
-    struct np_poller *poller;
-};
-
 static void stop_poller(struct np_work *work)
 {
-    ((struct stop_work *)work)->poller->stopping = true;
+    struct np_poller *poller =
+        (struct np_poller *)(void *)((char *)work - offsetof(struct np_poller, stop_work));
+    poller->stopping = true;
 }
 
-void np_poller_stop(struct np_poller *poller)
+void np_poller_stop(struct np_poller *poller, pthread_barrier_t *all_stopped)
 {
-    struct stop_work stop = {.work.fn = stop_poller, .poller = poller};
-    np_poller_post(poller, &stop.work);
+    poller->stop_work.fn = stop_poller;
+    poller->all_stopped = all_stopped;
+    np_poller_post(poller, &poller->stop_work);
+}
+
+void np_poller_join(struct np_poller *poller)
+{
     pthread_join(poller->thread, NULL);
 }

@@ -37,9 +37,12 @@ struct np_poller {
     const struct np_backend *backend;
     void *backend_state;
     pthread_t thread;
+    struct np_work stop_work;
+    pthread_barrier_t *all_stopped; /* set before stopping */
 
     struct np_fd_table fds;
     struct np_wheel wheel;
+    uint32_t timer_share;         /* timers that may still run in this round */
     struct np_timer memory_timer; /* armed while there may be free memory to give back */
     struct np_hot_block hot;
     struct netpoll_conn *running; /* whose inline turn this thread is in; it sends at its end */
@@ -71,8 +74,11 @@ struct np_poller {
 /* Starts the thread and returns when its backend is open: 0 or -errno, nothing left behind. */
 int np_poller_start(struct np_poller *poller, struct netpoll_runtime *runtime,
                     const struct np_backend *backend, uint32_t index);
-/* Ends the thread; no connection or listener is left. */
-void np_poller_stop(struct np_poller *poller);
+/* Tells the thread to end when as many as the barrier waits for have left their loops. No
+ * connection or listener is left. */
+void np_poller_stop(struct np_poller *poller, pthread_barrier_t *all_stopped);
+/* Waits for its end. */
+void np_poller_join(struct np_poller *poller);
 
 /* Runs work->fn(work) on the poller thread, soon and not from here. Any thread. */
 void np_poller_post(struct np_poller *poller, struct np_work *work);

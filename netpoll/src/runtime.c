@@ -8,6 +8,7 @@
 #include <netpoll/error.h>
 
 #include <errno.h>
+#include <pthread.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -57,8 +58,15 @@ static int check_options(const struct netpoll_runtime_options *options)
 
 static void stop_pollers(struct netpoll_runtime *runtime, uint32_t count)
 {
+    pthread_barrier_t all_stopped;
+    if (count > 0)
+        pthread_barrier_init(&all_stopped, NULL, count);
     for (uint32_t i = 0; i < count; i++)
-        np_poller_stop(&runtime->pollers[i]);
+        np_poller_stop(&runtime->pollers[i], &all_stopped);
+    for (uint32_t i = 0; i < count; i++)
+        np_poller_join(&runtime->pollers[i]);
+    if (count > 0)
+        pthread_barrier_destroy(&all_stopped);
     np_log_settle(runtime);
 }
 

@@ -67,47 +67,38 @@ void np_wheel_remove(struct np_wheel *wheel, struct np_timer *timer)
     wheel->count--;
 }
 
-/* Slots from the current one to the next used one of a level; 0: none is used. */
-static unsigned distance(const struct np_wheel *wheel, unsigned level)
-{
-    uint64_t used = wheel->used[level];
-    if (used == 0)
-        return 0;
-    unsigned from = (unsigned)((unit(wheel->tick, level) + 1) & SLOT_MASK);
-    uint64_t ahead = from == 0 ? used : used >> from | used << (NP_WHEEL_SLOTS - from);
-    return 1 + (unsigned)__builtin_ctzll(ahead);
-}
-
 uint64_t np_wheel_next(const struct np_wheel *wheel)
 {
     uint64_t next = UINT64_MAX;
-    if ((wheel->used[0] & UINT64_C(1) << (wheel->tick & SLOT_MASK)) != 0)
-        return wheel->tick;
     for (unsigned level = 0; level < NP_WHEEL_LEVELS; level++) {
-        unsigned slots = distance(wheel, level);
-        if (slots == 0)
+        uint64_t used = wheel->used[level];
+        if (used == 0)
             continue;
-        uint64_t tick = (unit(wheel->tick, level) + slots) << (SLOT_BITS * level);
+        /* The current slot is empty, unless np_wheel_advance() has left something in it. */
+        uint64_t index = unit(wheel->tick, level);
+        unsigned from = (unsigned)(index & SLOT_MASK);
+        uint64_t ahead = used >> from | used << ((NP_WHEEL_SLOTS - from) & SLOT_MASK);
+        uint64_t tick = (index + (unsigned)__builtin_ctzll(ahead)) << (SLOT_BITS * level);
         if (tick < next)
             next = tick;
     }
     return next;
 }
 
-static void cascade(struct np_wheel *wheel, unsigned level)
+/* Moves what the current slot of a level holds to lower ones. What is left of max. */
+static uint32_t cascade(struct np_wheel *wheel, unsigned level, uint32_t max)
 {
     struct np_timer **head = &wheel->slots[level][unit(wheel->tick, level) & SLOT_MASK];
-    struct np_timer *timer = *head;
-    *head = NULL;
-    wheel->used[level] &= ~(UINT64_C(1) << (unit(wheel->tick, level) & SLOT_MASK));
-    while (timer != NULL) {
-        struct np_timer *next = timer->next;
+    while (*head != NULL && max > 0) {
+        struct np_timer *timer = *head;
+        max--;
+        unlink_timer(wheel, timer);
         place(wheel, timer);
-        timer = next;
     }
+    return max;
 }
 
-/* Fires what is due in this tick, at most so many. What is left of them. */
+/* Fires what is due in this tick. What is left of max. */
 static uint32_t fire(struct np_wheel *wheel, uint32_t max)
 {
     struct np_timer **head = &wheel->slots[0][wheel->tick & SLOT_MASK];
@@ -120,21 +111,17 @@ static uint32_t fire(struct np_wheel *wheel, uint32_t max)
     return max;
 }
 
-void np_wheel_advance(struct np_wheel *wheel, uint64_t now_ms, uint32_t max)
+uint32_t np_wheel_advance(struct np_wheel *wheel, uint64_t now_ms, uint32_t max)
 {
-    /* What the last call has left of its tick. */
-    max = fire(wheel, max);
-    while (wheel->tick < now_ms && max > 0) {
-        uint64_t next = np_wheel_next(wheel);
-        if (next > now_ms) {
-            wheel->tick = now_ms;
-            return;
-        }
+    uint64_t next = np_wheel_next(wheel);
+    while (max > 0 && next <= now_ms) {
         wheel->tick = next;
-        for (unsigned level = NP_WHEEL_LEVELS - 1; level > 0; level--) {
-            if ((next & ((UINT64_C(1) << (SLOT_BITS * level)) - 1)) == 0)
-                cascade(wheel, level);
-        }
+        for (unsigned level = NP_WHEEL_LEVELS - 1; level > 0; level--)
+            max = cascade(wheel, level, max);
         max = fire(wheel, max);
+        next = np_wheel_next(wheel);
     }
+    if (next > now_ms && wheel->tick < now_ms)
+        wheel->tick = now_ms;
+    return max;
 }

@@ -23,7 +23,7 @@ struct np_timer {
 };
 
 struct np_wheel {
-    uint64_t tick; /* everything up to here has fired */
+    uint64_t tick; /* everything before has fired, and what np_wheel_advance() has not left here */
     uint64_t count;
     uint64_t used[NP_WHEEL_LEVELS]; /* a bit for each slot that is not empty */
     struct np_timer *slots[NP_WHEEL_LEVELS][NP_WHEEL_SLOTS];
@@ -34,8 +34,13 @@ void np_wheel_init(struct np_wheel *wheel, uint64_t now_ms);
 void np_wheel_add(struct np_wheel *wheel, struct np_timer *timer, uint64_t at_ms);
 /* Does nothing when it is not armed. */
 void np_wheel_remove(struct np_wheel *wheel, struct np_timer *timer);
-/* Fires what is due up to now_ms, at most so many: then np_wheel_next() is a tick that has been. */
-void np_wheel_advance(struct np_wheel *wheel, uint64_t now_ms, uint32_t max);
+/*
+ * Fires what is due up to now_ms. A timer that fires, or moves down a level, takes one of max; when
+ * none is left and there is more to do, np_wheel_next() is not after now_ms.
+ *
+ * Returns what is left of max.
+ */
+uint32_t np_wheel_advance(struct np_wheel *wheel, uint64_t now_ms, uint32_t max);
 /* The tick in which np_wheel_advance() has something to do; UINT64_MAX: no timer is armed. */
 uint64_t np_wheel_next(const struct np_wheel *wheel);
 

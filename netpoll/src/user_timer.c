@@ -1,16 +1,30 @@
 /*
  * Public timers. One word says how a timer stands; the wheel and the time belong to its poller.
+ * test/model/timer.pml checks the protocol.
  *
- *   bit        set by                          means
- *   POSTED     start, cancel off the poller    its work item is on the way to the poller
- *   RUNNING    the poller                      fn runs
- *   CANCELED   cancel, once                    fn does not start any more
- *   OVER       the poller, at the last run     likewise; nothing refers to it from the poller
- *   AWAITED    cancel_wait                     whoever ends RUNNING wakes
+ *   from                        event                 to                    who acts
+ *   POSTED                      its work arrives      0                     the poller arms it, or
+ *                                                                           runs it: as at its time
+ *   0                           its time              RUNNING               the poller calls fn
+ *   RUNNING                     fn returns, once      OVER                  the poller lets go of
+ * it RUNNING                     fn returns, periodic  0                     the poller arms it
+ * anew RUNNING                     cancel, once          RUNNING               nobody: too late 0,
+ * or RUNNING and periodic  cancel elsewhere      + CANCELED, POSTED    the caller posts 0, or
+ * RUNNING and periodic  cancel on the poller  + CANCELED            it disarms it; if it does not
+ * run: OVER POSTED                      cancel                + CANCELED            nobody: its
+ * work will CANCELED, POSTED            its time              the same              nobody: its
+ * work will RUNNING, CANCELED           fn returns            OVER                  the poller lets
+ * go of it RUNNING, CANCELED, POSTED   fn returns            CANCELED, POSTED      nobody: its work
+ * will CANCELED, POSTED            its work arrives      OVER                  the poller disarms
+ * it and lets go of it 0                           the runtime ends      OVER                  the
+ * poller lets go of it
  *
- * The poller keeps one count for as long as the timer is armed, posted or running; it drops it with
- * the transition to OVER. Every transition is an acq_rel read-modify-write of the word, so what was
- * written before one is visible after the next.
+ * AWAITED goes with RUNNING: whoever clears that wakes. CANCELED and OVER are set for good.
+ *
+ * The poller keeps one count, from the start to OVER. So the work item is on its way at most once,
+ * and whoever finds OVER need not ask whether the poller, or the runtime, is still there. Every
+ * transition is an acq_rel read-modify-write of the word, so what was written before one is visible
+ * after the next.
  */
 #include "user_timer.h"
 
@@ -31,11 +45,11 @@
 #include <unistd.h>
 
 enum timer_bits {
-    TIMER_POSTED = 1 << 0,
-    TIMER_RUNNING = 1 << 1,
-    TIMER_CANCELED = 1 << 2,
-    TIMER_OVER = 1 << 3,
-    TIMER_AWAITED = 1 << 4,
+    TIMER_POSTED = 1 << 0,   /* its work item is on the way to the poller */
+    TIMER_RUNNING = 1 << 1,  /* fn runs; poller */
+    TIMER_CANCELED = 1 << 2, /* fn does not start any more */
+    TIMER_OVER = 1 << 3,     /* likewise, and nothing of the poller refers to it */
+    TIMER_AWAITED = 1 << 4,  /* a thread sleeps on the word */
 };
 
 struct netpoll_timer {
@@ -46,7 +60,7 @@ struct netpoll_timer {
     void *arg;
     _Atomic uint32_t word;
     _Atomic uint32_t refs;
-    uint64_t expires_ms; /* poller thread, once it is started */
+    uint64_t expires_ms; /* 0: at once; poller thread, once it is started */
     uint64_t period_ms;  /* 0: runs once */
 };
 
@@ -124,40 +138,56 @@ static bool begin_run(struct netpoll_timer *timer)
     return true;
 }
 
+static void arm(struct netpoll_timer *timer)
+{
+    np_wheel_add(&timer->poller->wheel, &timer->node, timer->expires_ms);
+}
+
 static void expire(struct np_timer *node)
 {
     struct netpoll_timer *timer = (struct netpoll_timer *)node;
-    struct np_poller *poller = timer->poller;
     /* Cancelled elsewhere: the work that says so is on its way. */
     if (!begin_run(timer))
         return;
     run(timer);
-    uint32_t word = read_word(timer);
-    if (timer->period_ms == 0 && (word & TIMER_POSTED) == 0) {
+    if (timer->period_ms == 0) {
         finish(timer);
         return;
     }
-    word = transition(timer, 0, TIMER_RUNNING);
+    uint32_t word = transition(timer, 0, TIMER_RUNNING);
     if ((word & TIMER_CANCELED) == 0) {
-        timer->expires_ms = next_time(timer, np_poller_now_ms(poller));
-        np_wheel_add(&poller->wheel, &timer->node, timer->expires_ms);
+        timer->expires_ms = next_time(timer, np_poller_now_ms(timer->poller));
+        arm(timer);
     } else if ((word & TIMER_POSTED) == 0) {
         finish(timer);
     }
 }
 
-/* Started, or cancelled, elsewhere. */
+/* Without a wait for the next tick; what is too much for this round, or comes at the end of the
+ * poller, goes the usual way. */
+static bool may_expire_now(const struct netpoll_timer *timer)
+{
+    struct np_poller *poller = timer->poller;
+    if (poller->stopping || poller->timer_share == 0 ||
+        timer->expires_ms > np_poller_now_ms(poller))
+        return false;
+    poller->timer_share--;
+    return true;
+}
+
+/* Started, or cancelled, elsewhere; or started to run at once. */
 static void take_work(struct np_work *work)
 {
     struct netpoll_timer *timer =
         (struct netpoll_timer *)(void *)((char *)work - offsetof(struct netpoll_timer, work));
-    struct np_poller *poller = timer->poller;
     uint32_t word = transition(timer, 0, TIMER_POSTED);
     if ((word & TIMER_CANCELED) != 0) {
-        np_wheel_remove(&poller->wheel, &timer->node);
+        np_wheel_remove(&timer->poller->wheel, &timer->node);
         finish(timer);
-    } else if (!np_timer_is_armed(&timer->node)) {
-        np_wheel_add(&poller->wheel, &timer->node, timer->expires_ms);
+    } else if (may_expire_now(timer)) {
+        expire(&timer->node);
+    } else {
+        arm(timer);
     }
 }
 
@@ -184,15 +214,15 @@ static int start(struct netpoll_runtime *runtime, const struct netpoll_timer *fo
     timer->work.fn = take_work;
     timer->poller = np_runtime_next_poller(runtime);
     /* The clock's own fraction of a millisecond has passed: one more, so as not to be early. */
-    timer->expires_ms = clock_ms() + (uint64_t)in_ms + (in_ms > 0);
+    timer->expires_ms = in_ms == 0 ? 0 : clock_ms() + (uint64_t)in_ms + 1;
+    bool is_posted = in_ms == 0 || !np_poller_is_current(timer->poller);
+    atomic_init(&timer->word, is_posted ? (uint32_t)TIMER_POSTED : 0U);
     atomic_init(&timer->refs, 2);
     *out = timer;
-    if (np_poller_is_current(timer->poller)) {
-        np_wheel_add(&timer->poller->wheel, &timer->node, timer->expires_ms);
-        return 0;
-    }
-    atomic_init(&timer->word, TIMER_POSTED);
-    np_poller_post(timer->poller, &timer->work);
+    if (is_posted)
+        np_poller_post(timer->poller, &timer->work);
+    else
+        arm(timer);
     return 0;
 }
 
@@ -219,9 +249,18 @@ static void cancel_here(struct netpoll_timer *timer, uint32_t before)
         finish(timer);
 }
 
+/* 0 or -EPERM. The runtime of a timer that is over may be gone: it is not asked. */
+static int check_process(const struct netpoll_timer *timer, uint32_t word)
+{
+    bool is_over = (word & TIMER_OVER) != 0;
+    return !is_over && np_runtime_is_foreign(timer->poller->runtime) ? -EPERM : 0;
+}
+
 int netpoll_timer_cancel(struct netpoll_timer *timer)
 {
     uint32_t word = read_word(timer);
+    if (check_process(timer, word) != 0)
+        return -EPERM;
     bool is_here;
     uint32_t to;
     do {
@@ -231,7 +270,6 @@ int netpoll_timer_cancel(struct netpoll_timer *timer)
         is_here = np_poller_is_current(timer->poller);
         to = word | TIMER_CANCELED | (is_here ? 0U : (uint32_t)TIMER_POSTED);
     } while (!change(timer, &word, to));
-    /* POSTED before: that work finds CANCELED. */
     if ((word & TIMER_POSTED) != 0)
         return 1;
     if (is_here)
@@ -244,12 +282,12 @@ int netpoll_timer_cancel(struct netpoll_timer *timer)
 int netpoll_timer_cancel_wait(struct netpoll_timer *timer)
 {
     const struct np_poller *current = np_poller_current();
-    /* The poller of a timer that is over may be gone, and with it the runtime: it is not asked. */
-    if (current != NULL && (read_word(timer) & TIMER_OVER) == 0 &&
-        current->runtime == timer->poller->runtime)
+    uint32_t word = read_word(timer);
+    if (check_process(timer, word) != 0)
+        return -EPERM;
+    if (current != NULL && (word & TIMER_OVER) == 0 && current->runtime == timer->poller->runtime)
         return -EDEADLK;
     int taken = netpoll_timer_cancel(timer);
-    uint32_t word;
     while (((word = read_word(timer)) & TIMER_RUNNING) != 0) {
         if ((word & TIMER_AWAITED) == 0 && !change(timer, &word, word | TIMER_AWAITED))
             continue;

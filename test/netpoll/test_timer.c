@@ -10,7 +10,7 @@
 TestSuite(timer, .timeout = 60);
 
 #define TIMERS 300
-#define OPS    100000
+#define OPS    250000
 
 struct model {
     struct np_timer timer; /* first: what fn gets */
@@ -21,6 +21,7 @@ struct model {
 static struct np_wheel wheel;
 static struct model models[TIMERS];
 static uint64_t advanced_to;
+static uint32_t fired_count;
 
 static void fire(struct np_timer *timer)
 {
@@ -31,6 +32,7 @@ static void fire(struct np_timer *timer)
                  (unsigned long)wheel.tick);
     model->expires = 0;
     model->fired = true;
+    fired_count++;
 }
 
 static void start(uint64_t now)
@@ -48,20 +50,21 @@ static void add(struct model *model, uint64_t at)
     cr_assert(np_timer_is_armed(&model->timer));
 }
 
-/* Delays of every magnitude, beyond the wheel's reach among them. */
+/* Delays of every magnitude up to 34 years, most of them beyond the wheel's reach. */
 static uint64_t random_delay(uint64_t *random)
 {
-    return random_size(random, (size_t)1 << random_below(random, 28)) - 1;
+    return random_size(random, (size_t)1 << random_below(random, 41)) - 1;
 }
 
-static void check_all(void)
+/* is_behind: not all that is due has fired. */
+static void check_all(bool is_behind)
 {
     uint64_t first = UINT64_MAX;
     uint64_t count = 0;
     for (unsigned i = 0; i < TIMERS; i++) {
         uint64_t expires = models[i].expires;
         cr_assert_eq(np_timer_is_armed(&models[i].timer), expires != 0);
-        cr_assert(expires == 0 || expires > advanced_to, "it is overdue");
+        cr_assert(is_behind || expires == 0 || expires > advanced_to, "it is overdue");
         count += expires != 0;
         if (expires != 0 && expires < first)
             first = expires;
@@ -72,30 +75,45 @@ static void check_all(void)
     cr_assert_eq(np_wheel_next(&wheel) == UINT64_MAX, count == 0);
 }
 
+/* True: it is behind. */
+static bool advance_by(uint64_t delay, uint32_t max)
+{
+    advanced_to += delay;
+    fired_count = 0;
+    uint32_t left = np_wheel_advance(&wheel, advanced_to, max);
+    cr_assert_leq(fired_count, max - left);
+    bool is_behind = np_wheel_next(&wheel) <= advanced_to;
+    cr_assert(!is_behind || left == 0, "it has stopped half way");
+    cr_assert(is_behind || wheel.tick == advanced_to);
+    return is_behind;
+}
+
+static uint64_t until_next(void)
+{
+    uint64_t next = np_wheel_next(&wheel);
+    return next == UINT64_MAX || next < advanced_to ? 0 : next - advanced_to;
+}
+
 static void run_random(uint64_t seed, uint64_t now)
 {
     uint64_t random = seed;
+    bool is_behind = false;
     start(now);
     for (unsigned i = 0; i < OPS; i++) {
         struct model *model = &models[random_below(&random, TIMERS)];
         uint64_t what = random_below(&random, 8);
+        uint32_t max =
+            random_below(&random, 2) == 0 ? 1 + (uint32_t)random_below(&random, 20) : UINT32_MAX;
         if (what < 5 && model->expires == 0) {
             add(model, wheel.tick + random_delay(&random));
         } else if (what < 6) {
             np_wheel_remove(&wheel, &model->timer);
             model->expires = 0;
-        } else if (what == 6) {
-            advanced_to += random_delay(&random);
-            np_wheel_advance(&wheel, advanced_to, UINT32_MAX);
-            cr_assert_eq(wheel.tick, advanced_to);
         } else {
-            uint64_t next = np_wheel_next(&wheel);
-            if (next != UINT64_MAX)
-                advanced_to = next;
-            np_wheel_advance(&wheel, advanced_to, UINT32_MAX);
+            is_behind = advance_by(what == 6 ? random_delay(&random) : until_next(), max);
         }
         if (i % 16 == 0)
-            check_all();
+            check_all(is_behind);
     }
 }
 
@@ -104,6 +122,7 @@ Test(timer, agrees_with_a_plain_table)
     run_random(1, 0);
     run_random(2, 123456789);
     run_random(3, (UINT64_C(1) << 32) - 100);
+    run_random(4, (UINT64_C(1) << 42) - 1);
 }
 
 Test(timer, a_deadline_that_has_passed_fires_in_the_next_tick)
@@ -176,4 +195,40 @@ Test(timer, a_crowd_fires_in_parts)
     cr_assert_eq(count_fired(10), 10);
     cr_assert_eq(wheel.count, 0);
     cr_assert_eq(np_wheel_next(&wheel), UINT64_MAX);
+}
+
+Test(timer, a_crowd_from_far_away_moves_in_parts)
+{
+    uint64_t due = UINT64_C(1) << 18; /* the highest level keeps them until then */
+    unsigned calls = 0;
+    start(7);
+    for (unsigned i = 0; i < TIMERS; i++)
+        add(&models[i], due);
+    while (count_fired(TIMERS) < TIMERS) {
+        unsigned before = count_fired(TIMERS);
+        uint32_t left = np_wheel_advance(&wheel, due, 64);
+        cr_assert_leq(count_fired(TIMERS) - before, 64U - left);
+        cr_assert(left == 0 || count_fired(TIMERS) == TIMERS);
+        calls++;
+    }
+    cr_assert_geq(calls, 2 * TIMERS / 64, "a step down, and a step to fire");
+    cr_assert_eq(np_wheel_next(&wheel), UINT64_MAX);
+    cr_assert_eq(np_wheel_advance(&wheel, due + 1, 64), 64, "nothing is left to do");
+}
+
+/* Those at the other end of their slots, where an index that wraps would put them elsewhere. */
+Test(timer, slots_come_round)
+{
+    for (uint64_t now = 0; now < 5000; now += 7) {
+        static const uint64_t delays[] = {1, 63, 64, 65, 4095, 4096, 4097, 262143, 262144, 262145};
+        start(now);
+        for (unsigned i = 0; i < sizeof delays / sizeof delays[0]; i++) {
+            add(&models[i], now + delays[i]);
+            cr_assert_leq(np_wheel_next(&wheel), now + delays[0]);
+        }
+        np_wheel_advance(&wheel, now + 262144, UINT32_MAX);
+        cr_assert_eq(count_fired(TIMERS), sizeof delays / sizeof delays[0] - 1);
+        np_wheel_advance(&wheel, now + 262145, UINT32_MAX);
+        cr_assert_eq(wheel.count, 0);
+    }
 }

@@ -8,7 +8,9 @@
 #include <sched.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <sys/wait.h>
 #include <time.h>
+#include <unistd.h>
 
 static void ignore(struct netpoll_conn *conn, void *arg)
 {
@@ -231,70 +233,273 @@ Test(user_timer, what_has_not_run_is_dropped_with_the_runtime)
     cr_assert_eq(event_count(&alarm.runs), 0);
 }
 
-/* A quarter of a million for each of four threads; every other one is cancelled. */
-#define CROWD    1000000U
-#define STARTERS 4U
-
-struct crowd {
-    struct netpoll_runtime *runtime;
-    struct netpoll_timer **timers;
-    _Atomic uint32_t ran;
-    _Atomic uint32_t early;
-    uint64_t due_us;
+/* Runs fn as a timer of its own and waits for it. */
+struct on_poller {
     struct event done;
-    uint32_t expected;
+    void (*fn)(void *arg);
+    void *arg;
 };
 
-static void count_run(struct netpoll_timer *timer, void *arg)
+static void call_it(struct netpoll_timer *timer, void *arg)
 {
-    struct crowd *crowd = *(struct crowd **)arg;
+    struct on_poller *call = arg;
     (void)timer;
-    if (now_us() < crowd->due_us)
-        atomic_fetch_add(&crowd->early, 1);
-    if (atomic_fetch_add(&crowd->ran, 1) + 1 == crowd->expected)
-        event_add(&crowd->done);
+    call->fn(call->arg);
+    event_add(&call->done);
 }
 
-struct starter {
-    struct crowd *crowd;
-    uint32_t first;
+static void run_on_poller(struct netpoll_runtime *runtime, void (*fn)(void *arg), void *arg)
+{
+    struct on_poller call = {.done = EVENT_INIT, .fn = fn, .arg = arg};
+    struct netpoll_timer *timer;
+    CHECK(netpoll_timer_after(runtime, 0, call_it, &call, &timer) == 0);
+    event_wait(&call.done, 1);
+    netpoll_timer_release(timer);
+}
+
+struct chain {
+    struct netpoll_runtime *runtime;
+    struct event ends;
+    pthread_t thread;
+    unsigned left;
+    bool is_inside;
 };
 
-static void *start_many(void *arg)
+/* Lets go of itself and starts the next one. */
+static void next_link(struct netpoll_timer *timer, void *arg)
 {
-    struct starter *starter = arg;
-    struct crowd *crowd = starter->crowd;
-    for (uint32_t i = starter->first; i < CROWD; i += STARTERS)
-        CHECK(netpoll_timer_after(crowd->runtime, 3000 + i % 1000, count_run, &starter->crowd,
-                                  &crowd->timers[i]) == 0);
-    for (uint32_t i = starter->first; i < CROWD; i += 2 * STARTERS)
-        CHECK(netpoll_timer_cancel(crowd->timers[i]) == 1);
-    return NULL;
+    struct chain *chain = arg;
+    struct netpoll_timer *next;
+    CHECK(!chain->is_inside);
+    chain->is_inside = true;
+    CHECK(chain->thread == 0 || pthread_equal(chain->thread, pthread_self()));
+    chain->thread = pthread_self();
+    if (chain->left-- == 0)
+        event_add(&chain->ends);
+    else
+        CHECK(netpoll_timer_after(chain->runtime, chain->left % 3, next_link, chain, &next) == 0);
+    netpoll_timer_release(timer);
+    chain->is_inside = false;
 }
 
-Test(user_timer, a_million, .timeout = 120)
+Test(user_timer, may_start_others_which_stay_on_its_poller)
+{
+    struct rig rig = {.pollers = 2};
+    struct chain chain = {.ends = EVENT_INIT, .left = 30};
+    struct netpoll_timer *timer;
+    start_rig(&rig);
+    chain.runtime = rig.runtime;
+    cr_assert_eq(netpoll_timer_after(rig.runtime, 1, next_link, &chain, &timer), 0);
+    event_wait(&chain.ends, 1);
+    rig_finish(&rig);
+}
+
+struct visit {
+    struct event done;
+    pthread_t thread;
+};
+
+static void note_thread(struct netpoll_timer *timer, void *arg)
+{
+    struct visit *visit = arg;
+    (void)timer;
+    visit->thread = pthread_self();
+    event_add(&visit->done);
+}
+
+Test(user_timer, takes_the_pollers_in_turn)
+{
+    struct rig rig = {.pollers = 2};
+    struct visit visits[4];
+    struct netpoll_timer *timer;
+    start_rig(&rig);
+    for (int i = 0; i < 4; i++) {
+        visits[i] = (struct visit){.done = EVENT_INIT};
+        cr_assert_eq(netpoll_timer_after(rig.runtime, 0, note_thread, &visits[i], &timer), 0);
+        event_wait(&visits[i].done, 1);
+        netpoll_timer_release(timer);
+    }
+    rig_finish(&rig);
+    cr_assert(pthread_equal(visits[0].thread, visits[2].thread));
+    cr_assert(pthread_equal(visits[1].thread, visits[3].thread));
+    cr_assert_not(pthread_equal(visits[0].thread, visits[1].thread));
+}
+
+static void cancel_before_they_run(void *arg)
+{
+    struct netpoll_runtime *runtime = arg;
+    struct netpoll_timer *timer;
+    for (int64_t ms = 0; ms < 3; ms++) {
+        CHECK(netpoll_timer_after(runtime, ms, ring, NULL, &timer) == 0);
+        CHECK(netpoll_timer_cancel(timer) == 1);
+        CHECK(netpoll_timer_cancel(timer) == 0);
+        netpoll_timer_release(timer);
+    }
+    CHECK(netpoll_timer_every(runtime, 1, ring, NULL, &timer) == 0);
+    CHECK(netpoll_timer_cancel(timer) == 1);
+    netpoll_timer_release(timer);
+}
+
+Test(user_timer, may_be_cancelled_on_its_poller)
 {
     struct rig rig = {0};
-    struct crowd crowd = {.done = EVENT_INIT, .expected = CROWD / 2};
-    struct starter starters[STARTERS];
-    pthread_t threads[STARTERS];
+    struct alarm later = {.runs = EVENT_INIT};
+    struct netpoll_timer *behind;
     start_rig(&rig);
-    crowd.runtime = rig.runtime;
-    crowd.timers = calloc(CROWD, sizeof *crowd.timers);
-    crowd.due_us = now_us() + 3000000;
-    for (uint32_t i = 0; i < STARTERS; i++) {
-        starters[i] = (struct starter){.crowd = &crowd, .first = i};
-        CHECK(pthread_create(&threads[i], NULL, start_many, &starters[i]) == 0);
-    }
-    for (uint32_t i = 0; i < STARTERS; i++)
-        pthread_join(threads[i], NULL);
-    event_wait(&crowd.done, 1);
-    for (uint32_t i = 0; i < CROWD; i++) {
-        cr_assert_eq(netpoll_timer_cancel(crowd.timers[i]), 0);
-        netpoll_timer_release(crowd.timers[i]);
-    }
-    cr_assert_eq(atomic_load(&crowd.ran), CROWD / 2);
-    cr_assert_eq(atomic_load(&crowd.early), 0);
-    free(crowd.timers);
+    run_on_poller(rig.runtime, cancel_before_they_run, rig.runtime);
+    /* Any of them would have run without a place for what it counts. */
+    cr_assert_eq(netpoll_timer_after(rig.runtime, 20, ring, &later, &behind), 0);
+    event_wait(&later.runs, 1);
+    netpoll_timer_release(behind);
     rig_finish(&rig);
+}
+
+#define PERIOD_MS 20
+
+struct late {
+    struct event runs;
+    uint64_t third_us;
+};
+
+/* The first time it takes ten periods. */
+static void run_late(struct netpoll_timer *timer, void *arg)
+{
+    struct late *late = arg;
+    uint64_t count = event_count(&late->runs) + 1;
+    uint64_t since = now_us();
+    while (count == 1 && now_us() < since + 10 * PERIOD_MS * 1000)
+        sched_yield();
+    if (count == 3) {
+        late->third_us = now_us();
+        CHECK(netpoll_timer_cancel(timer) == 1);
+    }
+    event_add(&late->runs);
+}
+
+Test(user_timer, missed_times_are_not_made_up_for)
+{
+    struct rig rig = {0};
+    struct late late = {.runs = EVENT_INIT};
+    struct netpoll_timer *timer;
+    start_rig(&rig);
+    uint64_t since = now_us();
+    cr_assert_eq(netpoll_timer_every(rig.runtime, PERIOD_MS, run_late, &late, &timer), 0);
+    event_wait(&late.runs, 3);
+    /* The second is late; ten times have passed, the eleventh is to come. */
+    cr_assert_geq(late.third_us, since + 12 * PERIOD_MS * 1000);
+    cr_assert_eq(netpoll_timer_cancel_wait(timer), 0);
+    netpoll_timer_release(timer);
+    rig_finish(&rig);
+}
+
+static void panic_once(struct netpoll_timer *timer, void *arg)
+{
+    (void)timer;
+    event_add(arg);
+    gopool_panic("only once");
+}
+
+Test(user_timer, a_panic_does_not_hurt_others)
+{
+    struct rig rig = {.expected_logs = 1, .pollers = 1};
+    struct event runs = EVENT_INIT;
+    struct alarm alarm = {.runs = EVENT_INIT};
+    struct netpoll_timer *timers[2];
+    start_rig(&rig);
+    cr_assert_eq(netpoll_timer_after(rig.runtime, 5, panic_once, &runs, &timers[0]), 0);
+    cr_assert_eq(netpoll_timer_after(rig.runtime, 5, ring, &alarm, &timers[1]), 0);
+    event_wait(&alarm.runs, 1);
+    event_wait(&runs, 1);
+    cr_assert_eq(netpoll_timer_cancel_wait(timers[0]), 0);
+    netpoll_timer_release(timers[0]);
+    netpoll_timer_release(timers[1]);
+    rig_finish(&rig);
+}
+
+static bool child_is_refused(struct netpoll_runtime *runtime, struct netpoll_timer *timer)
+{
+    struct netpoll_timer *mine = NULL;
+    return netpoll_timer_after(runtime, 1, ring, NULL, &mine) == -EPERM && mine == NULL &&
+           netpoll_timer_every(runtime, 1, ring, NULL, &mine) == -EPERM &&
+           netpoll_timer_cancel(timer) == -EPERM && netpoll_timer_cancel_wait(timer) == -EPERM;
+}
+
+Test(user_timer, a_child_of_fork_is_refused)
+{
+    struct rig rig = {0};
+    struct alarm alarm = {.runs = EVENT_INIT};
+    struct netpoll_timer *timer;
+    int status;
+    start_rig(&rig);
+    cr_assert_eq(netpoll_timer_after(rig.runtime, 100000, ring, &alarm, &timer), 0);
+    pid_t child = fork();
+    if (child == 0)
+        _exit(child_is_refused(rig.runtime, timer) ? 0 : 1);
+    cr_assert_gt(child, 0);
+    cr_assert_eq(waitpid(child, &status, 0), child);
+    cr_assert_eq(status, 0);
+    cr_assert_eq(netpoll_timer_cancel(timer), 1);
+    netpoll_timer_release(timer);
+    rig_finish(&rig);
+}
+
+/* As many states as there are: armed, on its way, cancelled a moment ago, running again and again,
+ * let go of. */
+Test(user_timer, a_runtime_ends_with_timers_in_every_state)
+{
+    size_t before = live_bytes();
+    for (unsigned round = 0; round < 50; round++) {
+        struct netpoll_runtime *runtime;
+        struct metronome metronome = {.runs = EVENT_INIT};
+        struct netpoll_timer *timers[5];
+        struct netpoll_runtime_options options = {.backend = backend_under_test(), .pollers = 2};
+        cr_assert_eq(netpoll_runtime_create(&options, &runtime), 0);
+        cr_assert_eq(netpoll_timer_every(runtime, 1, tick, &metronome, &timers[0]), 0);
+        event_wait(&metronome.runs, round % 3);
+        for (unsigned i = 1; i < 5; i++)
+            cr_assert_eq(netpoll_timer_after(runtime, i % 3, tick, &metronome, &timers[i]), 0);
+        (void)netpoll_timer_cancel(timers[1]);
+        (void)netpoll_timer_cancel(timers[2]);
+        netpoll_timer_release(timers[3]);
+        cr_assert_eq(netpoll_runtime_destroy(runtime), 0);
+        uint64_t count = event_count(&metronome.runs);
+        for (unsigned i = 0; i < 5; i++) {
+            if (i == 3)
+                continue;
+            cr_assert_eq(netpoll_timer_cancel_wait(timers[i]), 0);
+            netpoll_timer_release(timers[i]);
+        }
+        cr_assert_eq(event_count(&metronome.runs), count);
+    }
+    cr_assert_eq(live_bytes(), before);
+}
+
+struct endless {
+    struct netpoll_runtime *runtime;
+    struct netpoll_timer *last;
+    struct event runs;
+};
+
+static void start_again(struct netpoll_timer *timer, void *arg)
+{
+    struct endless *endless = arg;
+    CHECK(netpoll_timer_after(endless->runtime, 0, start_again, endless, &endless->last) == 0);
+    netpoll_timer_release(timer);
+    event_add(&endless->runs);
+}
+
+Test(user_timer, one_that_never_ends_is_dropped_with_the_runtime)
+{
+    size_t before = live_bytes();
+    for (unsigned round = 0; round < 50; round++) {
+        struct endless endless = {.runs = EVENT_INIT};
+        struct netpoll_runtime_options options = {.backend = backend_under_test(), .pollers = 1};
+        cr_assert_eq(netpoll_runtime_create(&options, &endless.runtime), 0);
+        struct netpoll_timer *first;
+        cr_assert_eq(netpoll_timer_after(endless.runtime, 0, start_again, &endless, &first), 0);
+        event_wait(&endless.runs, 3);
+        cr_assert_eq(netpoll_runtime_destroy(endless.runtime), 0);
+        netpoll_timer_release(endless.last);
+    }
+    cr_assert_eq(live_bytes(), before);
 }

@@ -2,11 +2,16 @@
  * Timers of a runtime: a function that runs once after a time, or again and again.
  *
  * A timer lives on one poller, in a wheel with a tick of a millisecond: it runs in the tick of its
- * time or later, never before. Starting and cancelling cost the same however many there are.
+ * time or later, never before. Those of one tick run in no particular order. Starting and
+ * cancelling cost the same however many there are; a timer takes 128 bytes.
  *
- * Threads: any thread, unless a call says otherwise; no call may be made while
- * netpoll_runtime_destroy() runs. Errors: 0 or a negative errno value.
+ * When very many are due at once, a poller runs some thousand at a time and looks at its
+ * descriptors in between.
+ *
+ * Threads: any thread, unless a call says otherwise; only netpoll_timer_release() may be called
+ * while netpoll_runtime_destroy() runs. Errors: 0 or a negative errno value.
  * The end of the runtime: timers that have not run are dropped; their handles stay valid.
+ * fork(2): in the child, calls on timers that were not over return -EPERM.
  */
 #ifndef NETPOLL_TIMER_H
 #define NETPOLL_TIMER_H
@@ -36,7 +41,7 @@ typedef void netpoll_timer_fn(struct netpoll_timer *timer, void *arg);
  * On a poller of the runtime the timer belongs to that poller, so that its callbacks and those of
  * the connections there never run at the same time; elsewhere the pollers take turns.
  *
- * @param after_ms  milliseconds from now; 0: as soon as possible
+ * @param after_ms  milliseconds from now; 0: as soon as possible, but not from here
  * @param out       the timer, NULL on failure
  * @return 0; -EINVAL without fn or for a negative time or one above NETPOLL_TIMEOUT_MS_MAX;
  *         -ENOMEM; -EPERM in a child of fork(2)
@@ -50,7 +55,7 @@ NETPOLL_API NETPOLL_MUST_CHECK int netpoll_timer_after(struct netpoll_runtime *r
 
 /**
  * Starts a timer that runs every period_ms, for the first time after that. Times that were missed
- * are not made up for: it keeps its phase.
+ * are not made up for: it runs once when it is late, and keeps its phase.
  *
  * @param period_ms  at least 1; otherwise as netpoll_timer_after()
  */
@@ -62,8 +67,8 @@ NETPOLL_API NETPOLL_MUST_CHECK int netpoll_timer_every(struct netpoll_runtime *r
  * Sees to it that a timer does not run any more.
  *
  * @return 1 when this call has taken a run away: fn will not start again, though a periodic one may
- *         be running; 0 when there was none to take: it runs for the last time, has run, or was
- *         cancelled before
+ *         be running; 0 when there was none to take: it runs for the last time, has run, was
+ *         cancelled before, or its runtime has ended; -EPERM in a child of fork(2)
  */
 NETPOLL_API int netpoll_timer_cancel(struct netpoll_timer *timer);
 
