@@ -7,12 +7,15 @@
 #include "rig.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define THREADS     4
-#define OPERATIONS  100000U
+#define ROUNDS      40
+#define OPERATIONS  2500U /* of a thread in a round */
 #define ENTRIES_MAX (2 * THREADS * OPERATIONS)
 #define SHELF_SIZE  128U
 
@@ -120,15 +123,19 @@ static void meddle(struct race *race, bool is_on_poller);
 static void on_time(struct netpoll_timer *timer, void *arg)
 {
     struct entry *entry = arg;
-    (void)timer;
     CHECK(atomic_fetch_add_explicit(&entry->inside, 1, memory_order_relaxed) == 0);
     CHECK(!atomic_load(&entry->is_quiet));
     entry->payload++;
     int runs = atomic_fetch_add(&entry->runs, 1) + 1;
     CHECK(entry->period_ms != 0 || (runs == 1 && atomic_load(&entry->taken) == 0));
     atomic_fetch_add_explicit(&entry->race->runs, 1, memory_order_relaxed);
-    if (roll(entry->race, 2) == 0)
+    uint64_t what = roll(entry->race, 8);
+    if (what < 4)
         meddle(entry->race, true);
+    else if (what == 4)
+        count_cancel(entry, netpoll_timer_cancel(timer));
+    else if (what == 5)
+        sched_yield();
     CHECK(atomic_fetch_sub_explicit(&entry->inside, 1, memory_order_relaxed) == 1);
 }
 
@@ -197,25 +204,34 @@ static void check_entries(const struct race *race)
     }
 }
 
+static void run_round(struct race *race)
+{
+    struct netpoll_runtime_options options = {.backend = backend_under_test(), .pollers = 2};
+    pthread_t threads[THREADS];
+    atomic_store(&race->entry_count, 0);
+    memset(race->entries, 0, ENTRIES_MAX * sizeof *race->entries);
+    memset(race->shelf, 0, sizeof race->shelf);
+    size_t before = live_bytes();
+    CHECK(netpoll_runtime_create(&options, &race->runtime) == 0);
+    for (int i = 0; i < THREADS; i++)
+        CHECK(pthread_create(&threads[i], NULL, meddle_often, race) == 0);
+    for (int i = 0; i < THREADS; i++)
+        pthread_join(threads[i], NULL);
+    CHECK(netpoll_runtime_destroy(race->runtime) == 0);
+    clear_shelf(race);
+    check_entries(race);
+    CHECK(live_bytes() == before);
+}
+
 int main(void)
 {
     struct race race = {.mutex = PTHREAD_MUTEX_INITIALIZER};
-    struct netpoll_runtime_options options = {.backend = backend_under_test(), .pollers = 2};
-    pthread_t threads[THREADS];
     if (backend_refusal() != 0)
         return STATUS_SKIPPED;
     race.entries = calloc(ENTRIES_MAX, sizeof *race.entries);
     CHECK(race.entries != NULL);
-    size_t before = live_bytes();
-    CHECK(netpoll_runtime_create(&options, &race.runtime) == 0);
-    for (int i = 0; i < THREADS; i++)
-        CHECK(pthread_create(&threads[i], NULL, meddle_often, &race) == 0);
-    for (int i = 0; i < THREADS; i++)
-        pthread_join(threads[i], NULL);
-    CHECK(netpoll_runtime_destroy(race.runtime) == 0);
-    clear_shelf(&race);
-    check_entries(&race);
-    CHECK(live_bytes() == before);
+    for (unsigned round = 0; round < ROUNDS; round++)
+        run_round(&race);
     printf("%llu runs, %llu cancels\n", (unsigned long long)race.runs,
            (unsigned long long)race.cancels);
     CHECK(race.runs > 100 && race.cancels > 100);
