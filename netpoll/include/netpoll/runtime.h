@@ -84,9 +84,9 @@ struct netpoll_runtime_options {
     uint32_t log_burst;            /**< lines of a level that may come at once. 0: 20 */
     bool disable_batch_scheduling; /**< false: pollers ask for SCHED_BATCH, see sched(7) */
     /**
-     * io_uring: after so many milliseconds without input, up to a quarter more, the kernel keeps
-     * about 260 bytes for a connection's receive instead of 810; the next input costs it a system
-     * call more. For many connections that rest most of the time. 0: never
+     * io_uring: after so many milliseconds without input, up to a quarter more, a connection's
+     * receive makes way for something that costs the kernel about 400 bytes less; the next input
+     * costs a system call more. For many connections that rest most of the time. 0: never
      */
     uint32_t demote_idle_ms;
     uint32_t reserved[4]; /**< must be zero */
