@@ -107,27 +107,35 @@ int np_dial_check_stream(int fd, bool *is_unix)
 {
     struct sockaddr_storage peer;
     int type = 0;
-    int family = 0;
     socklen_t len = sizeof type;
     if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) != 0)
         return -errno;
-    len = sizeof family;
-    if (getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &family, &len) != 0)
-        return -errno;
-    if (type != SOCK_STREAM || (family != AF_INET && family != AF_INET6 && family != AF_UNIX))
-        return -EINVAL;
+    if (type != SOCK_STREAM)
+        return -EPROTOTYPE;
     len = sizeof peer;
     if (getpeername(fd, (struct sockaddr *)&peer, &len) != 0)
         return -errno;
-    *is_unix = family == AF_UNIX;
-    return 0;
+    *is_unix = peer.ss_family == AF_UNIX;
+    bool is_known = *is_unix || peer.ss_family == AF_INET || peer.ss_family == AF_INET6;
+    return is_known ? 0 : -EAFNOSUPPORT;
 }
 
-int np_dial_set_flags(int fd)
+int np_dial_set_flags(int fd, struct np_dial_flags *before)
 {
-    int flags = fcntl(fd, F_GETFL);
-    if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) != 0)
+    before->status = fcntl(fd, F_GETFL);
+    before->descriptor = fcntl(fd, F_GETFD);
+    if (before->status < 0 || before->descriptor < 0)
         return -errno;
-    flags = fcntl(fd, F_GETFD);
-    return flags < 0 || fcntl(fd, F_SETFD, flags | FD_CLOEXEC) != 0 ? -errno : 0;
+    if (fcntl(fd, F_SETFL, before->status | O_NONBLOCK) == 0 &&
+        fcntl(fd, F_SETFD, before->descriptor | FD_CLOEXEC) == 0)
+        return 0;
+    int status = -errno;
+    np_dial_restore_flags(fd, before);
+    return status;
+}
+
+void np_dial_restore_flags(int fd, const struct np_dial_flags *before)
+{
+    (void)fcntl(fd, F_SETFL, before->status);
+    (void)fcntl(fd, F_SETFD, before->descriptor);
 }

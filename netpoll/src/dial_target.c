@@ -87,6 +87,8 @@ static int parse_tcp(const char *text, struct np_target *out)
         return -EINVAL;
     memcpy(out->host, text, (size_t)(colon - text));
     out->host[colon - text] = '\0';
+    if (out->host[0] != '[' && strchr(out->host, ':') != NULL)
+        return -EINVAL;
     if (out->host[0] == '\0' || strcmp(out->host, "localhost") == 0)
         return add_loopback(out, colon);
     return add(out, out->host, colon) == 0 ? 0 : set_name(out, colon);

@@ -200,11 +200,13 @@ Test(dialer_conns, what_cannot_be_adopted_stays_the_callers)
     cr_assert_eq(netpoll_dialer_adopt(rig.dialer, -1, &conn), -EBADF);
     cr_assert_null(conn);
     cr_assert_eq(netpoll_dialer_adopt(rig.dialer, pipes[0], &conn), -ENOTSOCK);
-    cr_assert_eq(netpoll_dialer_adopt(rig.dialer, dgram[0], &conn), -EINVAL);
+    cr_assert_eq(netpoll_dialer_adopt(rig.dialer, dgram[0], &conn), -EPROTOTYPE);
     cr_assert_eq(netpoll_dialer_adopt(rig.dialer, deaf.listener, &conn), -ENOTCONN);
     cr_assert_eq(netpoll_dialer_shutdown(rig.dialer, 0), 0);
     cr_assert_eq(netpoll_dialer_adopt(rig.dialer, pair[0], &conn), -ESHUTDOWN);
     cr_assert_null(conn);
+    cr_assert_eq(fcntl(pair[0], F_GETFL) & O_NONBLOCK, 0);
+    cr_assert_not(is_close_on_exec(pair[0]));
     for (int i = 0; i < 2; i++) {
         client_close(pair[i]);
         client_close(dgram[i]);

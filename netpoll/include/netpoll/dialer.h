@@ -149,12 +149,11 @@ NETPOLL_API void netpoll_dial_release(struct netpoll_dial *dial);
  * Makes a connection of a connected stream socket.
  *
  * @param fd   taken on success: made non-blocking and close-on-exec, with the socket options of the
- *             dialer's connections. On failure it stays the caller's, and its flags may have
- *             changed
+ *             dialer's connections. On failure it stays the caller's, with the flags it had
  * @param out  the connection, NULL on failure. May be NULL
- * @return 0; -EBADF; -ENOTSOCK; -EINVAL when it is no stream socket of TCP or AF_UNIX; -ENOTCONN
- *         when it is not connected; -ECONNABORTED when on_prepare refuses; -ESHUTDOWN; -EPERM in a
- *         child of fork(2); -ENOMEM
+ * @return 0; -EBADF; -ENOTSOCK; -EPROTOTYPE when it is no stream socket; -EAFNOSUPPORT when it
+ *         is neither of TCP nor of AF_UNIX; -ENOTCONN when it is not connected; -ECONNABORTED when
+ * on_prepare refuses; -ESHUTDOWN; -EPERM in a child of fork(2); -ENOMEM
  *
  * Memory: *out is retained for the caller: netpoll_conn_release().
  */
