@@ -80,7 +80,7 @@ Test(close, waits_for_the_same_in_the_opposite_order)
     rig_close();
 }
 
-Test(close, bytes_that_still_come_are_nobodys_and_their_buffers_go_back)
+Test(close, bytes_that_still_come_are_offered_and_their_buffers_go_back)
 {
     owner_open_armed(&owner, NP_FD_STREAM, 100);
     struct fake_op *receive = receive_of(&owner);
@@ -90,7 +90,7 @@ Test(close, bytes_that_still_come_are_nobodys_and_their_buffers_go_back)
     fake_ring_receive(receive, "after", MORE);
     fake_ring_complete(receive, 0, 0);
     wait_for_cancellations();
-    cr_assert_str_eq(owner.input, "before");
+    cr_assert_str_eq(owner.input, "beforeafter");
     cr_assert_eq(owner.end_count, 0);
     cr_assert_eq(owner.closed_count, 1);
     rig_close();
@@ -131,7 +131,7 @@ Test(close, from_its_own_input_with_more_in_the_same_batch)
     fake_ring_receive(receive_of(&owner), "quit", MORE);
     fake_ring_receive(receive_of(&owner), "more", MORE);
     wait_for_cancellations();
-    cr_assert_str_eq(owner.input, "quit");
+    cr_assert_str_eq(owner.input, "quitmore");
     cr_assert_eq(owner.closed_count, 1);
     rig_close();
 }
