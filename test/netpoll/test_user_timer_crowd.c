@@ -82,9 +82,8 @@ static void run_throng(int64_t after_ms)
     struct rig rig = {.pollers = 1};
     struct netpoll_watch *watch;
     struct netpoll_timer *first;
-    throng = (struct throng){.after_ms = after_ms,
-                             .done = EVENT_INIT,
-                             .signal = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)};
+    throng = (struct throng){
+        .after_ms = after_ms, .done = EVENT_INIT, .signal = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)};
     start_rig(&rig);
     throng.runtime = rig.runtime;
     cr_assert_eq(netpoll_watch_open(rig.runtime, throng.signal, NETPOLL_WATCH_READABLE, see_event,
