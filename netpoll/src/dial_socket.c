@@ -105,7 +105,7 @@ int np_dial_connect(const struct np_dial_socket *how, const struct np_address *a
 
 int np_dial_check_stream(int fd, bool *is_unix)
 {
-    struct sockaddr_storage peer;
+    struct sockaddr_storage peer = {0};
     int type = 0;
     socklen_t len = sizeof type;
     if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) != 0)

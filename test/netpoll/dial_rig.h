@@ -54,7 +54,7 @@ struct deaf {
 };
 
 /* "127.0.0.1:0", "[::1]:0" or that of a unix socket. */
-void deaf_start(struct deaf *deaf, const char *address);
+void deaf_start(struct deaf *deaf, const char *text);
 /* Takes what waits, so that there is room. */
 void deaf_listen_at_last(struct deaf *deaf);
 void deaf_finish(struct deaf *deaf);

@@ -394,7 +394,7 @@ Test(dialer_conns, dial_then_close_mixes_nothing_up)
     }
     for (int i = 0; i < CALLERS; i++)
         cr_assert_eq(pthread_join(callers[i].thread, NULL), 0);
-    cr_assert_eq(rig_stats(&rig.rig).dialed, CALLERS * ROUNDS);
+    cr_assert_eq(rig_stats(&rig.rig).dialed, (uint64_t)CALLERS * ROUNDS);
     WAIT_UNTIL(rig_stats(&rig.rig).connections == 0);
     cr_assert_eq(netpoll_server_destroy(second), 0);
     dial_rig_finish(&rig);

@@ -33,7 +33,7 @@ Test(hash, finds_what_is_in_it_and_nothing_else)
     /* Many share a hash. */
     for (size_t i = 0; i < COUNT; i++)
         things[i].node.hash = random_below(&seed, 2) == 0 ? random_next(&seed) : i % 7;
-    for (size_t i = 0; i < 20 * COUNT; i++) {
+    for (size_t i = 0; i < (size_t)20 * COUNT; i++) {
         struct thing *thing = &things[random_below(&seed, COUNT)];
         cr_assert_eq(is_found(&table, thing), thing->is_in);
         if (thing->is_in)
