@@ -160,7 +160,7 @@ static void never(struct netpoll_conn *conn, void *arg)
 {
     (void)conn;
     (void)arg;
-    CHECK(!"half a request is none");
+    CHECK(false && "half a request is none");
 }
 
 TEST_BOTH_MODES(peer_talk, half_a_request_does_not_hold_up_a_shutdown)
