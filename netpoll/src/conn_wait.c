@@ -112,21 +112,28 @@ static int64_t limit_of(int64_t timeout_ms)
     return timeout_ms == NETPOLL_TIMEOUT_NONE ? FOREVER : clock_ns() + timeout_ms * 1000000;
 }
 
-int netpoll_conn_wait(struct netpoll_conn *conn, size_t n, int64_t timeout_ms)
+static int wait_for_input(struct netpoll_conn *conn, size_t n, int64_t timeout_ms)
 {
-    int status = check(conn, timeout_ms);
-    if (status != 0)
-        return status;
-    if (n == 0)
-        n = 1;
     struct wait wait = {.conn = conn, .bit = NP_CONN_WAITS_INPUT, .n = n};
-    status = look_at_input(&wait, np_state_read(&conn->state));
+    int status = look_at_input(&wait, np_state_read(&conn->state));
     if (status != -EAGAIN)
         return status;
     if (timeout_ms == 0)
         return -ETIMEDOUT;
     wait.until_ns = limit_of(timeout_ms);
     return wait_replaced(&wait);
+}
+
+int netpoll_conn_wait(struct netpoll_conn *conn, size_t n, int64_t timeout_ms)
+{
+    int status = check(conn, timeout_ms);
+    if (status != 0)
+        return status;
+    /* What it asks for it asks for now, and not for the next turn. */
+    size_t need = np_conn_need_of(conn);
+    status = wait_for_input(conn, n == 0 ? 1 : n, timeout_ms);
+    np_conn_set_need(conn, need);
+    return status;
 }
 
 int netpoll_conn_flush_wait(struct netpoll_conn *conn, int64_t timeout_ms)

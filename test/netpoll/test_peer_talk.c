@@ -50,6 +50,45 @@ Test(peer_talk, on_connect_may_converse)
     rig_finish_when_idle(&rig);
 }
 
+/* The head says how many bytes follow; 0xff: more than ever will. */
+static void wait_for_body(struct netpoll_conn *conn, void *arg)
+{
+    const void *data;
+    (void)arg;
+    CHECK(netpoll_conn_next(conn, 1, &data) == 0);
+    size_t n = *(const uint8_t *)data;
+    if (n == 0xff) {
+        CHECK(netpoll_conn_wait(conn, n, 0) == -ETIMEDOUT);
+        CHECK(netpoll_conn_wait(conn, n, 1) == -ETIMEDOUT);
+    } else {
+        CHECK(netpoll_conn_wait(conn, n, DEADLINE_MS) == 0);
+        CHECK(netpoll_conn_skip(conn, n) == 0);
+    }
+    CHECK(netpoll_conn_write(conn, "done", 4) == 0);
+    CHECK(netpoll_conn_flush(conn) == 0);
+}
+
+/* What a handler has waited for is not what the next one needs. */
+Test(peer_talk, a_short_message_may_follow_a_long_one)
+{
+    static const uint8_t heads[] = {100, 1, 0xff, 2, 50, 0xff, 0xff, 1};
+    struct rig rig = {0};
+    struct netpoll_conn_options options = {.on_request = wait_for_body};
+    uint8_t message[0xff] = {0};
+    char back[4];
+    rig_start(&rig, &options);
+    int fd = rig_dial(&rig);
+    for (unsigned i = 0; i < sizeof heads; i++) {
+        size_t body = heads[i] == 0xff ? 0 : heads[i];
+        message[0] = heads[i];
+        client_send(fd, message, 1);
+        client_send(fd, message + 1, body);
+        cr_assert_eq(client_receive(fd, back, 4), 4);
+    }
+    client_close(fd);
+    rig_finish_when_idle(&rig);
+}
+
 static void greet(struct netpoll_conn *conn, void *arg)
 {
     (void)arg;

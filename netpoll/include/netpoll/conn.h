@@ -108,7 +108,7 @@ NETPOLL_API NETPOLL_MUST_CHECK int netpoll_conn_slice(struct netpoll_conn *conn,
 NETPOLL_API NETPOLL_MUST_CHECK int netpoll_conn_need(struct netpoll_conn *conn, size_t n);
 
 /**
- * Waits until n bytes are unread.
+ * Waits until n bytes are unread. What the next on_request needs stays as it was.
  *
  * @param n           bytes; 0 is 1
  * @param timeout_ms  0: does not wait; NETPOLL_TIMEOUT_NONE: as long as it takes
