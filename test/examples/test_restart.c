@@ -15,7 +15,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-TestSuite(restart, .timeout = 200);
+TestSuite(restart, .timeout = 60);
 
 #define CLIENTS  4
 #define RESTARTS 20

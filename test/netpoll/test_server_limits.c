@@ -16,7 +16,7 @@
 #include <time.h>
 #include <unistd.h>
 
-TestSuite(server_limits, .timeout = 120);
+TestSuite(server_limits, .timeout = 60);
 
 TEST_BOTH_MODES(server_limits, max_connections_lets_the_others_wait)
 {
