@@ -21,6 +21,10 @@ int np_conn_want(struct netpoll_conn *conn, size_t n)
     if (fault != 0)
         return fault;
     np_conn_set_need(conn, n);
+    /* No turn's end tells the poller that input which rests may go on. */
+    bool rests = (word & NP_CONN_PAUSE_INPUT) != 0 && conn->group->options.on_request == NULL;
+    if (rests && np_state_poke(&conn->state, 0))
+        np_conn_poke(conn);
     return -EAGAIN;
 }
 

@@ -129,6 +129,11 @@ int netpoll_conn_wait(struct netpoll_conn *conn, size_t n, int64_t timeout_ms)
     int status = check(conn, timeout_ms);
     if (status != 0)
         return status;
+    /* No handler returns to give back what has been read. */
+    if (conn->group->options.on_request == NULL) {
+        linkbuffer_release(conn->input.lb);
+        conn->input.consumed = 0;
+    }
     /* What it asks for it asks for now, and not for the next turn. */
     size_t need = np_conn_need_of(conn);
     status = wait_for_input(conn, n == 0 ? 1 : n, timeout_ms);

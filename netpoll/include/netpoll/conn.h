@@ -110,6 +110,8 @@ NETPOLL_API NETPOLL_MUST_CHECK int netpoll_conn_need(struct netpoll_conn *conn, 
 /**
  * Waits until n bytes are unread. What the next on_request needs stays as it was.
  *
+ * For a connection without on_request it also ends the life of what reading calls have shown.
+ *
  * @param n           bytes; 0 is 1
  * @param timeout_ms  0: does not wait; NETPOLL_TIMEOUT_NONE: as long as it takes
  * @return 0; NETPOLL_EOF when fewer are there and no more will come; -ECONNRESET; -ETIMEDOUT, also
