@@ -251,3 +251,41 @@ Test(client_pool_wait, a_worker_that_waits_is_replaced)
     client_close(second);
     finish(&handled.rig);
 }
+
+struct overtaken {
+    struct full_rig rig;
+    struct outcome outcome;
+    struct event started;
+    struct event put_back;
+};
+
+static void get_and_hold_up(struct netpoll_conn *conn, void *arg)
+{
+    struct overtaken *overtaken = arg;
+    CHECK(netpoll_conn_skip(conn, netpoll_conn_len(conn)) == 0);
+    CHECK(netpoll_client_pool_start_get(overtaken->rig.pool, overtaken->rig.dial.rig.address, 0,
+                                        note_outcome, &overtaken->outcome) == 0);
+    event_add(&overtaken->started);
+    event_wait(&overtaken->put_back, 1);
+}
+
+Test(client_pool_wait, the_end_of_a_wait_may_overtake_its_beginning)
+{
+    struct overtaken overtaken = {
+        .outcome = OUTCOME_INIT, .started = EVENT_INIT, .put_back = EVENT_INIT};
+    overtaken.rig.dial.rig.pollers = 1;
+    overtaken.rig.dial.server = (struct netpoll_conn_options){
+        .on_request = get_and_hold_up, .handler = NETPOLL_HANDLER_INLINE, .arg = &overtaken};
+    start(&overtaken.rig, 1000);
+    int fd = rig_dial(&overtaken.rig.dial.rig);
+    client_send(fd, "x", 1);
+    event_wait(&overtaken.started, 1);
+    put(&overtaken.rig, overtaken.rig.conn, true);
+    event_add(&overtaken.put_back);
+    event_wait(&overtaken.outcome.told, 1);
+    cr_assert_eq(overtaken.outcome.conn, overtaken.rig.conn);
+    put(&overtaken.rig, overtaken.outcome.conn, true);
+    client_close(fd);
+    finish(&overtaken.rig);
+    cr_assert_eq(event_count(&overtaken.outcome.told), 1);
+}
