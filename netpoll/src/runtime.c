@@ -13,9 +13,28 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #define POLLERS_MAX 256U
+
+/* Forks between the first process and this one. Written where there is one thread only. */
+static uint32_t fork_count;
+
+static void enter_child(void)
+{
+    fork_count++;
+}
+
+static void register_fork(void)
+{
+    /* Fails for want of memory only; then a runtime used in a child hangs, as without this. */
+    (void)pthread_atfork(NULL, NULL, enter_child);
+}
+
+static void prepare_for_fork(void)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, register_fork);
+}
 
 static uint32_t cpus_allowed(void)
 {
@@ -153,6 +172,7 @@ int netpoll_runtime_create(const struct netpoll_runtime_options *options,
 {
     static const struct netpoll_runtime_options defaults;
     *out = NULL;
+    prepare_for_fork();
     if (options == NULL)
         options = &defaults;
     int status = check_options(options);
@@ -165,7 +185,7 @@ int netpoll_runtime_create(const struct netpoll_runtime_options *options,
         .poller_count = options->pollers != 0 ? options->pollers : cpus_allowed(),
         .batch_scheduling = !options->disable_batch_scheduling,
         .demote_idle_ms = options->demote_idle_ms,
-        .process = getpid(),
+        .fork_count = fork_count,
     };
     if (runtime->poller_count > POLLERS_MAX)
         runtime->poller_count = POLLERS_MAX;
@@ -233,7 +253,7 @@ struct gopool *netpoll_runtime_pool(const struct netpoll_runtime *runtime)
 
 bool np_runtime_is_foreign(const struct netpoll_runtime *runtime)
 {
-    return runtime->process != getpid();
+    return runtime->fork_count != fork_count;
 }
 
 struct np_poller *np_runtime_pick(struct netpoll_runtime *runtime)

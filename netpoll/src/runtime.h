@@ -10,8 +10,6 @@
 
 #include <netpoll/runtime.h>
 
-#include <sys/types.h>
-
 #define NP_REASON_BYTES 160
 
 struct netpoll_runtime {
@@ -20,7 +18,7 @@ struct netpoll_runtime {
     bool batch_scheduling;
     bool owns_pool;
     uint32_t demote_idle_ms; /* 0: never */
-    pid_t process;           /* that made it: a child of fork(2) has none of its threads */
+    uint32_t fork_count;     /* when it was made: a child of fork(2) has none of its threads */
     struct gopool *pool;
     struct np_resolver resolver;
     struct np_log log;

@@ -180,7 +180,6 @@ static struct netpoll_runtime *resting_runtime(void)
     static struct np_poller poller;
     static struct netpoll_runtime runtime = {
         .pollers = &poller, .poller_count = 1, .backend = &np_backend_epoll};
-    runtime.process = getpid();
     cr_assert_eq(gopool_create(NULL, &runtime.pool), 0);
     return &runtime;
 }
