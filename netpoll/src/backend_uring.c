@@ -13,6 +13,7 @@
 #include <mcache/mcache.h>
 
 #include <errno.h>
+#include <poll.h>
 #include <stddef.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
@@ -75,6 +76,20 @@ static void accept_completed(struct np_fd *fd, int res)
         fd->ops->input_done(fd, res);
 }
 
+/* The kernel polls for the end of the peer's half whoever asked: a poll for one answer would give
+ * nothing but that, again and again. Then it has to be one that stays, which tells only news. */
+static void watch_completed(struct np_fd *fd, int res)
+{
+    unsigned off = NP_FD_REMOVED | NP_FD_INPUT_CANCELED;
+    unsigned asked = fd->poll_events | (unsigned)(POLLERR | POLLHUP | POLLNVAL);
+    if ((fd->flags & (off | NP_FD_INPUT_WANTED)) != NP_FD_INPUT_WANTED || res == -ECANCELED)
+        return;
+    if (res >= 0 && ((unsigned)res & asked) == 0)
+        fd->flags |= NP_FD_HUNG_UP;
+    else
+        fd->ops->input_done(fd, res);
+}
+
 static void input_completed(struct np_uring *state, struct np_fd *fd,
                             const struct io_uring_cqe *cqe)
 {
@@ -86,6 +101,8 @@ static void input_completed(struct np_uring *state, struct np_fd *fd,
         np_uring_stream_completed(state, fd, cqe);
     else if (fd->kind == NP_FD_ACCEPT)
         accept_completed(fd, cqe->res);
+    else if (fd->kind == NP_FD_WATCH)
+        watch_completed(fd, cqe->res);
     else if ((fd->flags & NP_FD_REMOVED) == 0 && cqe->res != -ECANCELED)
         fd->ops->input_done(fd, cqe->res);
 }

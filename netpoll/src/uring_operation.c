@@ -75,7 +75,9 @@ static void prep_poll(struct io_uring_sqe *sqe, const struct np_fd *fd, uint8_t 
 
 static void prep_input(struct io_uring_sqe *sqe, const struct np_fd *fd, uint8_t mode)
 {
-    if (fd->kind == NP_FD_WATCH)
+    if (fd->kind == NP_FD_WATCH && (fd->flags & NP_FD_HUNG_UP) != 0)
+        io_uring_prep_poll_multishot(sqe, fd->fd, fd->poll_events);
+    else if (fd->kind == NP_FD_WATCH)
         io_uring_prep_poll_add(sqe, fd->fd, fd->poll_events);
     else if (fd->kind == NP_FD_POLL || mode == NP_URING_LENT || mode == NP_URING_RESTING)
         prep_poll(sqe, fd, mode);

@@ -19,6 +19,8 @@
 #include <unistd.h>
 
 #define EVENTS_SETTABLE ((uint32_t)(NETPOLL_WATCH_READABLE | NETPOLL_WATCH_WRITABLE))
+/* Told whatever was asked for. */
+#define EVENTS_FINAL ((uint32_t)(NETPOLL_WATCH_HANGUP | NETPOLL_WATCH_ERROR))
 
 enum watch_bits {
     WATCH_POSTED = 1 << 8,  /* the work item is on the way; the lower bits are the events */
@@ -31,7 +33,8 @@ struct netpoll_watch {
     /* What is wanted, and whether the poller is told. Release by who changes it, with what it
      * wrote before; acquire by the poller. */
     _Atomic uint32_t word;
-    bool is_open; /* poller */
+    bool is_open;       /* poller: the backend has it */
+    bool is_final_told; /* poller: a hang-up or an error, and nothing else */
     netpoll_watch_fn *fn;
     void *arg;
     netpoll_watch_closed_fn *closed; /* set before CLOSING */
@@ -75,59 +78,88 @@ static void call_fn(void *arg)
     call->watch->fn(call->watch, call->events, call->watch->arg);
 }
 
-/* Asks the backend for what is wanted; nothing is asked for when that is nothing. */
+/* Calls fn. True: it is to be told what comes next. */
+static bool tell(struct netpoll_watch *watch, uint32_t events)
+{
+    struct watch_call call = {.watch = watch, .events = events};
+    struct gopool_panic panic;
+    if ((events & EVENTS_SETTABLE) == 0)
+        watch->is_final_told = true;
+    if (gopool_try_task(call_fn, &call, &panic) == 0)
+        return (events & EVENTS_SETTABLE) != 0;
+    np_log(watch->fd.poller->runtime, NETPOLL_LOG_ERROR, "panic in a watch: %s (%s:%d)",
+           panic.message, panic.file, panic.line);
+    return false;
+}
+
+static void tell_failure(struct netpoll_watch *watch, int status)
+{
+    np_log_error(watch->fd.poller->runtime, status, "a descriptor cannot be watched");
+    (void)tell(watch, NETPOLL_WATCH_ERROR);
+}
+
+/* Asks the backend for what is wanted; a hang-up that has been told would come at once, again. */
 static void ask(struct netpoll_watch *watch, uint32_t word)
 {
-    const struct np_backend *backend = watch->fd.poller->backend;
+    struct np_poller *poller = watch->fd.poller;
+    bool is_wanted = (word & EVENTS_SETTABLE) != 0 || !watch->is_final_told;
     watch->fd.poll_events = poll_events(word);
-    int status = backend->set_input(watch->fd.poller, &watch->fd, watch->fd.poll_events != 0);
+    int status = poller->backend->set_input(poller, &watch->fd, is_wanted);
     if (status != 0)
-        np_log_error(watch->fd.poller->runtime, status, "a watched descriptor");
+        tell_failure(watch, status);
 }
 
 static void watch_input(struct np_fd *fd, int64_t result)
 {
     struct netpoll_watch *watch = (struct netpoll_watch *)fd;
-    struct watch_call call = {.watch = watch, .events = told_events(result)};
-    struct gopool_panic panic;
     /* Acquire: pairs with the user's changes. */
     uint32_t word = atomic_load_explicit(&watch->word, memory_order_acquire);
-    uint32_t final = NETPOLL_WATCH_HANGUP | NETPOLL_WATCH_ERROR;
+    /* What was asked for may be something else by now. */
+    uint32_t events = told_events(result) & ((word & EVENTS_SETTABLE) | EVENTS_FINAL);
     (void)fd->poller->backend->set_input(fd->poller, fd, false);
-    if ((word & WATCH_CLOSING) != 0 || call.events == 0)
+    if ((word & WATCH_CLOSING) != 0 || (events != 0 && !tell(watch, events)))
         return;
-    int status = gopool_try_task(call_fn, &call, &panic);
-    if (status != 0)
-        np_log(fd->poller->runtime, NETPOLL_LOG_ERROR, "panic in a watch: %s (%s:%d)",
-               panic.message, panic.file, panic.line);
-    /* Told again if it is still so; a change that is on the way asks anew itself. */
+    /* Told again if it is still so; a change that is on the way asks itself. */
     word = atomic_load_explicit(&watch->word, memory_order_acquire);
-    if (status == 0 && (call.events & final) == 0 && (word & WATCH_CLOSING) == 0)
+    if ((word & (WATCH_CLOSING | WATCH_POSTED)) == 0)
         ask(watch, word);
+}
+
+struct closed_call {
+    netpoll_watch_closed_fn *fn;
+    void *arg;
+};
+
+static void call_closed(void *arg)
+{
+    const struct closed_call *call = arg;
+    call->fn(call->arg);
 }
 
 static void watch_closed(struct np_fd *fd)
 {
     struct netpoll_watch *watch = (struct netpoll_watch *)fd;
     struct netpoll_runtime *runtime = fd->poller->runtime;
-    netpoll_watch_closed_fn *closed = watch->closed;
-    void *arg = watch->closed_arg;
+    struct closed_call call = {.fn = watch->closed, .arg = watch->closed_arg};
+    struct gopool_panic panic;
     mcache_free(watch);
-    /* Release: pairs with netpoll_runtime_destroy(), which a thread that is told may call. */
+    /* Release: pairs with netpoll_runtime_destroy(), which a thread that is told may call; it waits
+     * for this one. */
     atomic_fetch_sub_explicit(&runtime->group_count, 1, memory_order_release);
-    if (closed != NULL)
-        closed(arg);
+    if (call.fn != NULL && gopool_try_task(call_closed, &call, &panic) != 0)
+        np_log(runtime, NETPOLL_LOG_ERROR, "panic at the end of a watch: %s (%s:%d)", panic.message,
+               panic.file, panic.line);
 }
 
 static const struct np_fd_ops watch_ops = {.input_done = watch_input, .closed = watch_closed};
 
-static void open_here(struct netpoll_watch *watch)
+static int open_here(struct netpoll_watch *watch)
 {
-    struct np_poller *poller = watch->fd.poller;
-    int status = poller->backend->add(poller, &watch->fd);
-    watch->is_open = true;
-    if (status != 0)
-        np_log_error(poller->runtime, status, "a descriptor cannot be watched");
+    if (watch->is_open)
+        return 0;
+    int status = watch->fd.poller->backend->add(watch->fd.poller, &watch->fd);
+    watch->is_open = status == 0;
+    return status;
 }
 
 static void take_work(struct np_work *work)
@@ -138,10 +170,13 @@ static void take_work(struct np_work *work)
     /* Acquire: what the user wrote before; from here on a change posts anew. */
     uint32_t word =
         atomic_fetch_and_explicit(&watch->word, ~(uint32_t)WATCH_POSTED, memory_order_acq_rel);
-    if (!watch->is_open)
-        open_here(watch);
     if ((word & WATCH_CLOSING) != 0) {
         poller->backend->remove(poller, &watch->fd);
+        return;
+    }
+    int status = open_here(watch);
+    if (status != 0) {
+        tell_failure(watch, status);
         return;
     }
     /* Off and on: what was armed for other events is armed anew. */
@@ -150,7 +185,7 @@ static void take_work(struct np_work *work)
 }
 
 /* Replaces the events, or adds CLOSING, and tells the poller unless it is told. */
-static void tell(struct netpoll_watch *watch, uint32_t keep, uint32_t set)
+static void change(struct netpoll_watch *watch, uint32_t keep, uint32_t set)
 {
     /* Relaxed: the exchange looks again. */
     uint32_t word = atomic_load_explicit(&watch->word, memory_order_relaxed);
@@ -202,7 +237,7 @@ int netpoll_watch_open(struct netpoll_runtime *runtime, int fd, uint32_t events,
     /* Relaxed: counts up only; the caller keeps the runtime from being destroyed meanwhile. */
     atomic_fetch_add_explicit(&runtime->group_count, 1, memory_order_relaxed);
     *out = watch;
-    tell(watch, 0, events);
+    change(watch, 0, events);
     return 0;
 }
 
@@ -210,15 +245,19 @@ int netpoll_watch_set(struct netpoll_watch *watch, uint32_t events)
 {
     if ((events & ~EVENTS_SETTABLE) != 0)
         return -EINVAL;
-    tell(watch, ~EVENTS_SETTABLE, events);
+    if (np_runtime_is_foreign(watch->fd.poller->runtime))
+        return -EPERM;
+    change(watch, ~EVENTS_SETTABLE, events);
     return 0;
 }
 
 void netpoll_watch_close(struct netpoll_watch *watch, netpoll_watch_closed_fn *closed, void *arg)
 {
+    if (np_runtime_is_foreign(watch->fd.poller->runtime))
+        return;
     watch->closed = closed;
     watch->closed_arg = arg;
-    tell(watch, ~EVENTS_SETTABLE, WATCH_CLOSING);
+    change(watch, ~EVENTS_SETTABLE, WATCH_CLOSING);
 }
 
 static void post_semaphore(void *arg)
@@ -230,6 +269,8 @@ int netpoll_watch_close_wait(struct netpoll_watch *watch)
 {
     const struct np_poller *current = np_poller_current();
     sem_t ended;
+    if (np_runtime_is_foreign(watch->fd.poller->runtime))
+        return -EPERM;
     if (current != NULL && current->runtime == watch->fd.poller->runtime)
         return -EDEADLK;
     sem_init(&ended, 0, 0);

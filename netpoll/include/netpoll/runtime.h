@@ -115,7 +115,8 @@ netpoll_runtime_create(const struct netpoll_runtime_options *options, struct net
 /**
  * Ends the pollers, the pool if it is the runtime's own, and frees everything.
  *
- * @return 0; -EBUSY while a server or dialer of it exists; -EDEADLK on one of its own threads
+ * @return 0; -EBUSY while a server, dialer or watch of it exists; -EDEADLK on one of its own
+ * threads
  *
  * @param runtime  NULL does nothing
  */
