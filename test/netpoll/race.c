@@ -1,10 +1,13 @@
 /*
  * Everything at once, for ThreadSanitizer: clients come, talk and leave as they like while other
- * threads post to, write to, close, abort and let go of the connections they retain; then the
- * server shuts down in the middle of it. Counts must agree at the end.
+ * threads post to, write to, pause, limit, detach, close, abort and let go of the connections they
+ * retain, and handlers wait for more; then the server shuts down in the middle of it. Counts must
+ * agree at the end.
  */
 #include "../support/pattern.h"
 #include "rig.h"
+
+#include <linkbuffer/linkbuffer.h>
 
 #include <errno.h>
 #include <stdatomic.h>
@@ -40,6 +43,9 @@ struct totals {
     _Atomic uint64_t ran;
     _Atomic uint64_t released;
     _Atomic uint64_t lent;
+    _Atomic uint64_t detaches;
+    _Atomic uint64_t detached;
+    _Atomic uint64_t waits; /* that got what they waited for */
 };
 
 /* Handles that nobody has in hand. */
@@ -152,10 +158,22 @@ static void on_connect(struct netpoll_conn *conn, void *arg)
     }
 }
 
+/* A moment, for what may come; a poller does not wait. */
+static void wait_for_more(struct netpoll_conn *conn, struct race *race)
+{
+    int status = netpoll_conn_wait(conn, netpoll_conn_len(conn) + 1, 2);
+    CHECK(status == 0 || status == NETPOLL_EOF || status == -ECONNRESET || status == -ETIMEDOUT ||
+          status == -ESHUTDOWN || status == -EDEADLK || status == -EAGAIN || status == -ENOTCONN);
+    if (status == 0)
+        count(&race->totals.waits);
+}
+
 static void on_request(struct netpoll_conn *conn, void *arg)
 {
     struct link *link = netpoll_conn_data(conn);
     enter(link);
+    if (netpoll_conn_id(conn) % 8 == 0)
+        wait_for_more(conn, arg);
     pthread_mutex_lock(&link->writing);
     echo_copy(conn, arg);
     pthread_mutex_unlock(&link->writing);
@@ -200,14 +218,60 @@ static void write_some(struct race *race, struct link *link, uint64_t *random)
     pthread_mutex_lock(&link->writing);
     if (netpoll_conn_write_ref(link->conn, chunk, n, note_release, race) == 0)
         count(&race->totals.lent);
-    (void)!netpoll_conn_flush(link->conn);
+    if (n % 4 == 0)
+        (void)!netpoll_conn_flush_wait(link->conn, 2);
+    else
+        (void)!netpoll_conn_flush(link->conn);
     pthread_mutex_unlock(&link->writing);
+}
+
+static void end_output(struct link *link)
+{
+    pthread_mutex_lock(&link->writing);
+    (void)netpoll_conn_shutdown_write(link->conn);
+    pthread_mutex_unlock(&link->writing);
+}
+
+static void pause_a_moment(struct link *link)
+{
+    (void)netpoll_conn_pause(link->conn);
+    sched_yield();
+    (void)netpoll_conn_resume(link->conn);
+}
+
+/* Often none at all, so that some live on. */
+static int64_t some_limit(uint64_t *random)
+{
+    return random_below(random, 2) == 0 ? NETPOLL_TIMEOUT_NONE : (int64_t)random_below(random, 50);
+}
+
+static void limit(struct link *link, uint64_t *random)
+{
+    unsigned which = (unsigned)random_below(random, 6);
+    int status =
+        which < 4
+            ? netpoll_conn_set_timeout(link->conn, (enum netpoll_timeout)which, some_limit(random))
+            : netpoll_conn_set_deadline(link->conn, (enum netpoll_deadline)(which - 4),
+                                        some_limit(random));
+    CHECK(status == 0 || status == -ENOTCONN);
+}
+
+static void on_detached(struct netpoll_conn *conn, int fd, struct linkbuffer *unread, void *arg)
+{
+    struct link *link = netpoll_conn_data(conn);
+    enter(link);
+    CHECK(fd >= 0 || unread == NULL);
+    linkbuffer_destroy(unread);
+    if (fd >= 0)
+        close(fd);
+    count(&((struct race *)arg)->totals.detached);
+    leave(link);
 }
 
 static void meddle(struct race *race, struct link *link, uint64_t *random)
 {
     char address[NETPOLL_ADDRESS_BYTES];
-    switch (random_below(random, 8)) {
+    switch (random_below(random, 18)) {
     case 0:
         netpoll_conn_close(link->conn);
         break;
@@ -219,7 +283,24 @@ static void meddle(struct race *race, struct link *link, uint64_t *random)
         (void)!netpoll_conn_peer(link->conn, address, sizeof address);
         break;
     case 3:
+        end_output(link);
+        break;
     case 4:
+        if (netpoll_conn_detach(link->conn, on_detached, race) == 0)
+            count(&race->totals.detaches);
+        break;
+    case 5:
+    case 6:
+    case 7:
+        limit(link, random);
+        break;
+    case 8:
+    case 9:
+    case 10:
+        pause_a_moment(link);
+        break;
+    case 11:
+    case 12:
         if (netpoll_conn_post(link->conn, on_post, race) == 0)
             count(&race->totals.posted);
         break;
@@ -316,6 +397,9 @@ static void run(enum netpoll_handler mode, const char *listen)
     CHECK(race.totals.connects == race.totals.closes);
     CHECK(race.totals.posted == race.totals.ran);
     CHECK(race.totals.lent == race.totals.released);
+    CHECK(race.totals.detaches == race.totals.detached);
+    CHECK(race.totals.detached > 0);
+    CHECK(mode == NETPOLL_HANDLER_INLINE || race.totals.waits > 0);
 }
 
 int main(void)
