@@ -45,6 +45,7 @@ typedef int netpoll_frame_fn(struct netpoll_conn *conn, size_t *frame_bytes, voi
 /** Fields that do not belong to the kind are not read. */
 struct netpoll_framer {
     enum netpoll_framer_kind kind;
+    uint8_t delimiter;      /**< of NETPOLL_FRAMER_LINE, '\n' for lines */
     size_t max_frame_bytes; /**< 0: max_message_bytes of the connection's options; else at most
                                  that */
     struct {
@@ -54,7 +55,6 @@ struct netpoll_framer {
         int32_t adjust;     /**< bytes behind the field less what it says: 0 when it counts what
                                  follows it, -(offset + bytes) when it counts the whole frame */
     } length;               /**< of NETPOLL_FRAMER_LENGTH */
-    uint8_t delimiter;      /**< of NETPOLL_FRAMER_LINE, '\n' for lines */
     size_t fixed_bytes;     /**< of NETPOLL_FRAMER_FIXED; at most the limit */
     netpoll_frame_fn *fn;   /**< of NETPOLL_FRAMER_CUSTOM */
     void *arg;              /**< handed to fn */
