@@ -521,16 +521,19 @@ Test(conn_frame, slow_peers_hold_no_worker)
     rig_finish_when_idle(&rig);
 }
 
-#define BOASTERS    5000
+#define BOASTERS    ((size_t)5000)
 #define BOAST_BYTES ((size_t)64 << 20)
 
 static size_t resident_bytes(void)
 {
-    size_t pages = 0;
+    char text[128];
+    char *resident;
     FILE *file = fopen("/proc/self/statm", "r");
-    CHECK(file != NULL && fscanf(file, "%*u %zu", &pages) == 1);
+    CHECK(file != NULL && fgets(text, sizeof text, file) != NULL);
     fclose(file);
-    return pages * (size_t)sysconf(_SC_PAGESIZE);
+    /* The first figure is the address space. */
+    (void)strtoul(text, &resident, 10);
+    return strtoul(resident, NULL, 10) * (size_t)sysconf(_SC_PAGESIZE);
 }
 
 /* The memory of a sanitizer is not ours. */
@@ -560,7 +563,7 @@ Test(conn_frame, memory_follows_what_came_and_not_what_was_announced)
     rig_start(&rig, &options);
     size_t resident = resident_bytes();
     size_t live = live_bytes();
-    for (unsigned i = 0; i < BOASTERS; i++) {
+    for (size_t i = 0; i < BOASTERS; i++) {
         peers[i] = rig_dial(&rig);
         client_send(peers[i], "\x01\0\0\0x", 5);
     }
@@ -571,7 +574,7 @@ Test(conn_frame, memory_follows_what_came_and_not_what_was_announced)
     if (!is_sanitized())
         cr_assert_lt(more, BOAST_BYTES, "%zu bytes", more);
     cr_assert_eq(found.requests, 0);
-    for (unsigned i = 0; i < BOASTERS; i++)
+    for (size_t i = 0; i < BOASTERS; i++)
         client_reset(peers[i]);
     rig_finish_when_idle(&rig);
 }

@@ -71,10 +71,11 @@ static void consume_all(struct netpoll_conn *conn, void *arg)
     event_add(&reader->requests);
 }
 
-static int start(struct rig *rig, struct reader *reader, enum netpoll_handler mode)
+static int start(struct rig *rig, struct reader *reader, enum netpoll_handler mode,
+                 netpoll_conn_fn *on_request)
 {
     struct netpoll_conn_options options = {.on_connect = grab_conn,
-                                           .on_request = consume_all,
+                                           .on_request = on_request,
                                            .on_disconnect = note_end,
                                            .on_cancel = note_cancel,
                                            .handler = mode,
@@ -125,7 +126,7 @@ TEST_BOTH_MODES(conn_pause, nothing_is_received_until_it_is_resumed)
 {
     struct reader reader = READER_INIT;
     struct rig rig = {0};
-    int fd = start(&rig, &reader, *mode);
+    int fd = start(&rig, &reader, *mode, consume_all);
     char *data = pattern_1();
     pause_and_settle(&rig, &reader);
     size_t sent = send_until_full(fd, data);
@@ -147,7 +148,7 @@ TEST_BOTH_MODES(conn_pause, posts_run_meanwhile)
 {
     struct reader reader = READER_INIT;
     struct rig rig = {0};
-    int fd = start(&rig, &reader, *mode);
+    int fd = start(&rig, &reader, *mode, consume_all);
     char *data = pattern_1();
     pause_and_settle(&rig, &reader);
     client_send(fd, data, 1000);
@@ -173,7 +174,7 @@ TEST_BOTH_MODES(conn_pause, output_goes_on)
 {
     struct reader reader = READER_INIT;
     struct rig rig = {0};
-    int fd = start(&rig, &reader, *mode);
+    int fd = start(&rig, &reader, *mode, consume_all);
     char back[5];
     pause_and_settle(&rig, &reader);
     run_in_turn(reader.grab.conn, write_some, NULL);
@@ -191,7 +192,7 @@ TEST_BOTH_MODES(conn_pause, a_handler_may_pause)
     struct reader reader = READER_INIT;
     struct rig rig = {0};
     reader.pauses = true;
-    int fd = start(&rig, &reader, *mode);
+    int fd = start(&rig, &reader, *mode, consume_all);
     char *data = pattern_1();
     for (unsigned i = 1; i <= 50; i++) {
         size_t end = i * (LARGE / 50);
@@ -207,6 +208,40 @@ TEST_BOTH_MODES(conn_pause, a_handler_may_pause)
     cr_assert_eq(netpoll_conn_resume(reader.grab.conn), 0);
     finish(&rig, &reader);
     free(data);
+}
+
+static void take_one_and_pause(struct netpoll_conn *conn, void *arg)
+{
+    struct reader *reader = arg;
+    const void *data;
+    CHECK(netpoll_conn_next(conn, 1, &data) == 0);
+    CHECK(pattern_matches(1, consumed(reader), data, 1));
+    atomic_fetch_add_explicit(&reader->consumed, 1, memory_order_relaxed);
+    CHECK(netpoll_conn_pause(conn) == 0);
+    CHECK(netpoll_conn_pause(conn) == 0);
+    event_add(&reader->requests);
+}
+
+/* Nor is it called for what has been received already. */
+TEST_BOTH_MODES(conn_pause, what_a_handler_leaves_when_it_pauses_waits)
+{
+    struct reader reader = READER_INIT;
+    struct rig rig = {0};
+    char data[20];
+    int fd = start(&rig, &reader, *mode, take_one_and_pause);
+    pattern_fill(1, 0, data, sizeof data);
+    client_send(fd, data, sizeof data);
+    for (unsigned i = 1; i <= sizeof data; i++) {
+        event_wait(&reader.requests, i);
+        pause_and_settle(&rig, &reader);
+        cr_assert_eq(netpoll_conn_post(reader.grab.conn, note_post, &reader), 0);
+        event_wait(&reader.posts, i);
+        cr_assert_eq(event_count(&reader.requests), i);
+        cr_assert_eq(netpoll_conn_resume(reader.grab.conn), 0);
+    }
+    client_close(fd);
+    finish(&rig, &reader);
+    cr_assert_eq(event_count(&reader.requests), sizeof data);
 }
 
 struct toggler {
@@ -233,7 +268,7 @@ TEST_BOTH_MODES(conn_pause, threads_that_pause_and_resume_lose_nothing)
     struct rig rig = {0};
     struct toggler toggler = {.reader = &reader};
     pthread_t threads[2];
-    int fd = start(&rig, &reader, *mode);
+    int fd = start(&rig, &reader, *mode, consume_all);
     char *data = pattern_1();
     for (unsigned i = 0; i < 2; i++)
         CHECK(pthread_create(&threads[i], NULL, toggle, &toggler) == 0);
@@ -253,7 +288,7 @@ TEST_BOTH_MODES(conn_pause, an_end_that_comes_meanwhile_is_seen_after_the_data)
 {
     struct reader reader = READER_INIT;
     struct rig rig = {0};
-    int fd = start(&rig, &reader, *mode);
+    int fd = start(&rig, &reader, *mode, consume_all);
     char *data = pattern_1();
     pause_and_settle(&rig, &reader);
     client_send(fd, data, 100000);
@@ -281,7 +316,7 @@ TEST_BOTH_MODES(conn_pause, a_handler_may_pause_at_the_end)
     struct reader reader = READER_INIT;
     struct rig rig = {0};
     reader.pauses = true;
-    int fd = start(&rig, &reader, *mode);
+    int fd = start(&rig, &reader, *mode, consume_all);
     char *data = pattern_1();
     client_send(fd, data, 1000);
     event_wait(&reader.requests, 1);
@@ -306,10 +341,10 @@ TEST_BOTH_MODES(conn_pause, a_reset_is_told)
     for (unsigned i = 0; i < 2; i++) {
         struct reader reader = READER_INIT;
         struct rig rig = {0};
-        int fd = start(&rig, &reader, *mode);
+        int fd = start(&rig, &reader, *mode, consume_all);
         char *data = pattern_1();
         pause_and_settle(&rig, &reader);
-        client_send(fd, data, i * 1000);
+        client_send(fd, data, i == 0 ? 0 : 1000);
         client_reset(fd);
         event_wait(&reader.cancels, 1);
         event_wait(&reader.ends, 1);
@@ -325,7 +360,7 @@ TEST_BOTH_MODES(conn_pause, a_paused_connection_can_be_closed)
 {
     struct reader reader = READER_INIT;
     struct rig rig = {0};
-    int fd = start(&rig, &reader, *mode);
+    int fd = start(&rig, &reader, *mode, consume_all);
     pause_and_settle(&rig, &reader);
     client_send(fd, "x", 1);
     cr_assert_eq(netpoll_conn_close(reader.grab.conn), 0);
@@ -344,7 +379,7 @@ TEST_BOTH_MODES(conn_pause, a_shutdown_ends_it)
 {
     struct reader reader = READER_INIT;
     struct rig rig = {0};
-    int fd = start(&rig, &reader, *mode);
+    int fd = start(&rig, &reader, *mode, consume_all);
     pause_and_settle(&rig, &reader);
     netpoll_conn_release(reader.grab.conn);
     cr_assert_eq(netpoll_server_shutdown(rig.server, DEADLINE_MS), 0);

@@ -24,10 +24,12 @@ static struct {
     _Atomic size_t most;            /* bytes that a call takes at most; 0: no bound */
 } sends = {.fd = -1};
 
+/* The linker gives these names. NOLINTBEGIN(readability-identifier-naming) */
 ssize_t __real_send(int fd, const void *data, size_t n, int flags);
 ssize_t __real_sendmsg(int fd, const struct msghdr *message, int flags);
 ssize_t __wrap_send(int fd, const void *data, size_t n, int flags);
 ssize_t __wrap_sendmsg(int fd, const struct msghdr *message, int flags);
+/* NOLINTEND(readability-identifier-naming) */
 
 /* False: interrupted. */
 static bool note_send(size_t windows, int flags)
@@ -49,6 +51,7 @@ static bool is_watched(int fd)
     return atomic_load_explicit(&sends.fd, memory_order_relaxed) == fd;
 }
 
+/* NOLINTNEXTLINE(readability-identifier-naming) */
 ssize_t __wrap_send(int fd, const void *data, size_t n, int flags)
 {
     size_t most = atomic_load_explicit(&sends.most, memory_order_relaxed);
@@ -57,6 +60,7 @@ ssize_t __wrap_send(int fd, const void *data, size_t n, int flags)
     return __real_send(fd, data, is_watched(fd) && most != 0 && n > most ? most : n, flags);
 }
 
+/* NOLINTNEXTLINE(readability-identifier-naming) */
 ssize_t __wrap_sendmsg(int fd, const struct msghdr *message, int flags)
 {
     size_t most = atomic_load_explicit(&sends.most, memory_order_relaxed);
@@ -74,7 +78,7 @@ ssize_t __wrap_sendmsg(int fd, const struct msghdr *message, int flags)
 
 /* An answer in pieces of memory of its own. */
 struct answer {
-    unsigned pieces;
+    size_t pieces;
     bool flushes_each;
     char *data;
 };
@@ -83,7 +87,7 @@ static void answer_in_pieces(struct netpoll_conn *conn, void *arg)
 {
     const struct answer *answer = arg;
     CHECK(netpoll_conn_skip(conn, netpoll_conn_len(conn)) == 0);
-    for (unsigned i = 0; i < answer->pieces; i++) {
+    for (size_t i = 0; i < answer->pieces; i++) {
         CHECK(netpoll_conn_write_ref(conn, answer->data + 2 * i * PIECE_BYTES, PIECE_BYTES, NULL,
                                      NULL) == 0);
         if (answer->flushes_each)
@@ -120,7 +124,7 @@ static void ask(enum netpoll_handler mode, struct answer *answer, unsigned inter
     WAIT_UNTIL((server_fd = peer_descriptor(fd)) >= 0);
     watch_sends(server_fd, interruptions, most);
     client_send(fd, "x", 1);
-    for (unsigned i = 0; i < answer->pieces; i++) {
+    for (size_t i = 0; i < answer->pieces; i++) {
         cr_assert_eq(client_receive(fd, back, sizeof back), sizeof back);
         cr_assert(pattern_matches(1, 2 * i * PIECE_BYTES, back, sizeof back));
     }
