@@ -34,7 +34,7 @@ struct netpoll_watch {
      * wrote before; acquire by the poller. */
     _Atomic uint32_t word;
     bool is_open;       /* poller: the backend has it */
-    bool is_final_told; /* poller: a hang-up or an error, and nothing else */
+    bool is_final_told; /* poller: a hang-up or an error */
     netpoll_watch_fn *fn;
     void *arg;
     netpoll_watch_closed_fn *closed; /* set before CLOSING */
@@ -83,7 +83,7 @@ static bool tell(struct netpoll_watch *watch, uint32_t events)
 {
     struct watch_call call = {.watch = watch, .events = events};
     struct gopool_panic panic;
-    if ((events & EVENTS_SETTABLE) == 0)
+    if ((events & EVENTS_FINAL) != 0)
         watch->is_final_told = true;
     if (gopool_try_task(call_fn, &call, &panic) == 0)
         return (events & EVENTS_SETTABLE) != 0;
@@ -119,9 +119,9 @@ static void watch_input(struct np_fd *fd, int64_t result)
     (void)fd->poller->backend->set_input(fd->poller, fd, false);
     if ((word & WATCH_CLOSING) != 0 || (events != 0 && !tell(watch, events)))
         return;
-    /* Told again if it is still so; a change that is on the way asks itself. */
+    /* Told again if it is still so; a change or the end that is on the way does what is due. */
     word = atomic_load_explicit(&watch->word, memory_order_acquire);
-    if ((word & (WATCH_CLOSING | WATCH_POSTED)) == 0)
+    if ((word & WATCH_POSTED) == 0)
         ask(watch, word);
 }
 

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -214,6 +215,93 @@ Test(watch_end, a_child_of_fork_is_refused)
     cr_assert_eq(netpoll_watch_close_wait(watch), 0);
     rig_finish(&rig);
     close(fd);
+}
+
+/* Two that are on one poller, and see events in the same round. */
+struct rivals {
+    struct netpoll_watch *watches[2];
+    struct event calls;
+    struct event held; /* the poller, until both have an event */
+    struct event gate;
+    struct event ends;
+    bool closes;
+    int winner; /* whose function was called */
+};
+
+static void note_rival(void *arg)
+{
+    event_add(arg);
+}
+
+static void silence_other(struct netpoll_watch *watch, uint32_t events, void *arg)
+{
+    struct rivals *rivals = arg;
+    struct netpoll_watch *other = rivals->watches[watch == rivals->watches[0]];
+    (void)events;
+    rivals->winner = watch != rivals->watches[0];
+    event_add(&rivals->calls);
+    CHECK(netpoll_watch_set(watch, 0) == 0);
+    if (rivals->closes)
+        netpoll_watch_close(other, note_rival, &rivals->ends);
+    else
+        CHECK(netpoll_watch_set(other, 0) == 0);
+}
+
+static void hold_poller(struct netpoll_timer *timer, void *arg)
+{
+    struct rivals *rivals = arg;
+    netpoll_timer_release(timer);
+    event_add(&rivals->held);
+    event_wait(&rivals->gate, 1);
+}
+
+static void run_rivals(bool closes)
+{
+    struct rig rig = {.pollers = 1};
+    struct rivals rivals = {.calls = EVENT_INIT,
+                            .held = EVENT_INIT,
+                            .gate = EVENT_INIT,
+                            .ends = EVENT_INIT,
+                            .closes = closes};
+    struct netpoll_timer *timer;
+    int pairs[2][2];
+    for (int i = 0; i < 2; i++)
+        CHECK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pairs[i]) == 0);
+    start_rig(&rig);
+    for (int i = 0; i < 2; i++) {
+        cr_assert_eq(netpoll_watch_open(rig.runtime, pairs[i][0], NETPOLL_WATCH_READABLE,
+                                        silence_other, &rivals, &rivals.watches[i]),
+                     0);
+    }
+    rig_round_trip(&rig);
+    cr_assert_eq(netpoll_timer_after(rig.runtime, 0, hold_poller, &rivals, &timer), 0);
+    event_wait(&rivals.held, 1);
+    /* A hang-up would be told though nothing is asked for. */
+    for (int i = 0; i < 2; i++)
+        CHECK(closes ? shutdown(pairs[i][1], SHUT_RDWR) == 0 : write(pairs[i][1], "x", 1) == 1);
+    event_add(&rivals.gate);
+    event_wait(&rivals.calls, 1);
+    rig_round_trip(&rig);
+    cr_assert_eq(event_count(&rivals.calls), 1);
+    if (closes)
+        event_wait(&rivals.ends, 1);
+    for (int i = 0; i < 2; i++) {
+        if (!closes || i == rivals.winner)
+            cr_assert_eq(netpoll_watch_close_wait(rivals.watches[i]), 0);
+    }
+    rig_finish_when_idle(&rig);
+    for (int i = 0; i < 4; i++)
+        close(pairs[i / 2][i % 2]);
+}
+
+Test(watch_end, what_its_poller_takes_back_is_not_told)
+{
+    run_rivals(false);
+}
+
+Test(watch_end, what_its_poller_closes_is_not_told)
+{
+    run_rivals(true);
 }
 
 static void keep_events(struct netpoll_watch *watch, uint32_t events, void *arg)

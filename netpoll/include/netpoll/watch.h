@@ -3,8 +3,8 @@
  * socket for example.
  *
  * As poll(2): an event that was asked for is told again and again, as long as it is so. Hang-up and
- * error are told whatever was asked for, together with such an event or alone; after they have been
- * told alone nothing is told until netpoll_watch_set() asks for something.
+ * error are told whatever was asked for: with such an event each time, without one only once. Then
+ * nothing is told until netpoll_watch_set() asks for something.
  *
  * A descriptor has at most one watch; dup(2) makes another one of it.
  *
