@@ -228,6 +228,8 @@ bool np_state_end(struct np_conn_state *state)
         if ((word & (NP_CONN_USE_MASK | NP_CONN_POKED)) != 0)
             return false;
     } while (!change(state, &word, word | NP_CONN_ENDED));
+    if ((word & NP_CONN_WAITS) != 0)
+        np_state_wake(state, NP_CONN_WAITS);
     return true;
 }
 

@@ -156,7 +156,8 @@ void np_state_sleep(struct np_conn_state *state, uint64_t word, const struct tim
 /* Takes these WAITS bits back and wakes who had set them. Any thread that keeps it alive. */
 void np_state_wake(struct np_conn_state *state, uint32_t bits);
 
-/* ENDED, if no use is left and no poke is on its way. Poller only. */
+/* ENDED, if no use is left and no poke is on its way; who still waits is woken, for the poller may
+ * have closed it by itself. Poller only. */
 bool np_state_end(struct np_conn_state *state);
 
 #endif

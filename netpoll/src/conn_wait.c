@@ -54,7 +54,8 @@ static int look_at_output(const struct wait *wait, uint64_t word)
 {
     if (np_conn_unsent(wait->conn) == 0)
         return 0;
-    if ((word & NP_CONN_ABORTED) != 0)
+    /* Output that came as the backend let go of it stays where it is. */
+    if ((word & (NP_CONN_ABORTED | NP_CONN_ENDED)) != 0)
         return -ENOTCONN;
     return -EAGAIN;
 }
