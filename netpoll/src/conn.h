@@ -142,7 +142,7 @@ void np_conn_dispatch(struct netpoll_conn *conn);
 void np_conn_dispatch_input(struct netpoll_conn *conn, size_t n);
 /* Unread bytes are waiting for a turn, whatever holds it up. Poller thread, the turn idle. */
 bool np_conn_is_request_due(const struct netpoll_conn *conn, uint64_t word);
-/* Input stopped at its bound and has fallen far enough. Poller thread. */
+/* Input stopped at its bound and has fallen far enough. Poller, or who reads without a turn. */
 bool np_conn_may_resume_input(const struct netpoll_conn *conn);
 void np_conn_turn_work(struct np_work *work);
 void np_conn_turn_task(void *arg);

@@ -5,11 +5,20 @@
 
 #include <errno.h>
 
+/* Who reads without a turn hands none back, which would bring the poller to look. */
+static void resume_input(struct netpoll_conn *conn, uint64_t word)
+{
+    bool rests = (word & NP_CONN_PAUSE_INPUT) != 0 && conn->group->options.on_request == NULL;
+    if (rests && np_conn_may_resume_input(conn) && np_state_poke(&conn->state, 0))
+        np_conn_poke(conn);
+}
+
 int np_conn_want(struct netpoll_conn *conn, size_t n)
 {
     uint64_t word = np_state_read(&conn->state);
     if ((word & NP_CONN_CLOSING) != 0)
         return -ENOTCONN;
+    resume_input(conn, word);
     if (n > conn->group->options.max_message_bytes)
         return -EMSGSIZE;
     if (linkbuffer_len(conn->input.lb) >= n)
@@ -21,10 +30,7 @@ int np_conn_want(struct netpoll_conn *conn, size_t n)
     if (fault != 0)
         return fault;
     np_conn_set_need(conn, n);
-    /* No turn's end tells the poller that input which rests may go on. */
-    bool rests = (word & NP_CONN_PAUSE_INPUT) != 0 && conn->group->options.on_request == NULL;
-    if (rests && np_state_poke(&conn->state, 0))
-        np_conn_poke(conn);
+    resume_input(conn, word);
     return -EAGAIN;
 }
 

@@ -135,10 +135,12 @@ int netpoll_conn_wait(struct netpoll_conn *conn, size_t n, int64_t timeout_ms)
         linkbuffer_release(conn->input.lb);
         conn->input.consumed = 0;
     }
-    /* What it asks for it asks for now, and not for the next turn. */
+    /* What it asks for it asks for now, and not for the next turn. Who reads without turns has not
+     * found it, and may wait for it again: its input must not rest until then. */
     size_t need = np_conn_need_of(conn);
     status = wait_for_input(conn, n == 0 ? 1 : n, timeout_ms);
-    np_conn_set_need(conn, need);
+    if (status == 0 || conn->group->options.on_request != NULL)
+        np_conn_set_need(conn, need);
     return status;
 }
 
