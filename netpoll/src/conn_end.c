@@ -68,6 +68,8 @@ static void leave_backend(struct netpoll_conn *conn)
         np_socket_reset_on_close(conn->fd.fd);
     else if ((word & NP_CONN_DETACHED) == 0)
         shutdown(conn->fd.fd, SHUT_RDWR);
+    else if ((word & NP_CONN_WRITE_CLOSED) != 0)
+        shutdown(conn->fd.fd, SHUT_WR); /* what was left before it may have gone only now */
     poller->backend->remove(poller, &conn->fd);
 }
 
