@@ -50,17 +50,20 @@ static int look_at_input(const struct wait *wait, uint64_t word)
     return status == -EAGAIN && is_stopping ? -ESHUTDOWN : status;
 }
 
-static int look_at_output(const struct wait *wait, uint64_t word)
+static int look_at_output(const struct netpoll_conn *conn)
 {
+    size_t unsent = np_conn_unsent(conn);
+    /* Behind it: the last turn drops what was not sent, and has seen ENDED. */
+    uint64_t word = np_state_read(&conn->state);
+    bool is_sending = (word & NP_SENDER_MASK) != NP_SENDER_NONE;
+    bool is_aborted = (word & NP_CONN_ABORTED) != 0;
+    if ((word & NP_CONN_ENDED) != 0)
+        return unsent == 0 && !is_sending && !is_aborted ? 0 : -ENOTCONN;
     /* While it is encoded it lies in neither buffer: then the sender says when it is done. */
-    bool may_miss = wait->conn->group->options.transform != NULL &&
-                    (word & NP_SENDER_MASK) != NP_SENDER_NONE;
-    if (np_conn_unsent(wait->conn) == 0 && !may_miss)
+    bool may_miss = conn->group->options.transform != NULL && is_sending;
+    if (unsent == 0 && !may_miss)
         return 0;
-    /* Output that came as the backend let go of it stays where it is. */
-    if ((word & (NP_CONN_ABORTED | NP_CONN_ENDED)) != 0)
-        return -ENOTCONN;
-    return -EAGAIN;
+    return is_aborted ? -ENOTCONN : -EAGAIN;
 }
 
 /* The bit is set before the look: see conn_state.h. */
@@ -70,7 +73,7 @@ static int wait_for(const struct wait *wait)
     for (;;) {
         uint64_t word = np_state_begin_wait(state, wait->bit);
         int status = wait->bit == NP_CONN_WAITS_INPUT ? look_at_input(wait, word)
-                                                      : look_at_output(wait, word);
+                                                      : look_at_output(wait->conn);
         if (status != -EAGAIN) {
             np_state_clear(state, wait->bit);
             return status;
@@ -157,7 +160,7 @@ int netpoll_conn_flush_wait(struct netpoll_conn *conn, int64_t timeout_ms)
         return status;
     struct wait wait = {
         .conn = conn, .bit = NP_CONN_WAITS_OUTPUT, .deadline = NETPOLL_WRITE_DEADLINE};
-    status = look_at_output(&wait, np_state_read(&conn->state));
+    status = look_at_output(conn);
     if (status != -EAGAIN)
         return status;
     if (timeout_ms == 0)
