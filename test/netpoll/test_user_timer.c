@@ -354,7 +354,7 @@ Test(user_timer, may_be_cancelled_on_its_poller)
     rig_finish(&rig);
 }
 
-#define PERIOD_MS 20
+#define PERIOD_MS UINT64_C(20)
 
 struct late {
     struct event runs;

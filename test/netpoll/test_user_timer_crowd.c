@@ -153,7 +153,7 @@ static void *start_many(void *arg)
     for (uint32_t i = starter->first; i < CROWD; i += STARTERS) {
         struct member *member = &crowd->members[i];
         member->crowd = crowd;
-        member->due_us = now_us() + (3000 + i % 1000) * 1000;
+        member->due_us = now_us() + (uint64_t)(3000 + i % 1000) * 1000;
         CHECK(netpoll_timer_after(crowd->runtime, 3000 + i % 1000, count_run, member,
                                   &member->timer) == 0);
     }

@@ -16,7 +16,7 @@
 #define THREADS     4
 #define ROUNDS      40
 #define OPERATIONS  2500U /* of a thread in a round */
-#define ENTRIES_MAX (2 * THREADS * OPERATIONS)
+#define ENTRIES_MAX ((size_t)2 * THREADS * OPERATIONS)
 #define SHELF_SIZE  128U
 
 /* A timer as threads and its function share it. */

@@ -130,7 +130,7 @@ int main(void)
         CHECK(pthread_create(&threads[i], NULL, live, &race) == 0);
     for (int i = 0; i < THREADS; i++)
         pthread_join(threads[i], NULL);
-    CHECK(event_count(&race.ends) == THREADS * WATCHES);
+    CHECK(event_count(&race.ends) == (uint64_t)THREADS * WATCHES);
     CHECK(netpoll_runtime_destroy(race.runtime) == 0);
     CHECK(live_bytes() == before);
     printf("%llu calls of %u watches\n", (unsigned long long)race.calls, THREADS * WATCHES);
