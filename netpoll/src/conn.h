@@ -150,10 +150,13 @@ void np_conn_turn_task(void *arg);
 /* conn_read.c. 0 when n bytes are unread; otherwise what a reader is told, and need is n for the
  * next turn. Turn, or who reads a connection without on_request. */
 int np_conn_want(struct netpoll_conn *conn, size_t n);
+/* Offset of the first delimiter, or what a reader is told who wants more than was searched.
+ * Likewise. */
+ssize_t np_conn_find(struct netpoll_conn *conn, uint8_t delimiter);
 
-/* conn_frame.c. Finds the size of the frame at the head, if it is not known and can be. Turn, or
- * as above. */
-void np_conn_measure_frame(struct netpoll_conn *conn);
+/* conn_frame.c. Finds the size of the frame at the head, if it is not known: 0; or what a reader is
+ * told. Turn, or as above. */
+int np_conn_measure_frame(struct netpoll_conn *conn);
 
 /* conn_codec.c. Poller thread. */
 /* Begins the transform that the options have. 0 or -errno. */

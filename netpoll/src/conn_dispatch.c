@@ -200,7 +200,8 @@ static bool may_run_request(struct netpoll_conn *conn, uint64_t word)
 {
     if ((word & (NP_CONN_CLOSING | NP_CONN_PAUSE_OUTPUT | NP_CONN_PAUSE_USER)) != 0)
         return false;
-    np_conn_measure_frame(conn);
+    if (conn->group->options.framer != NULL)
+        (void)np_conn_measure_frame(conn);
     return is_due(conn, word, linkbuffer_len(conn->input.lb));
 }
 
@@ -279,7 +280,8 @@ void np_conn_turn_task(void *arg)
 /* What must wait is made cheap to keep. In the turn that the poller has claimed. */
 static void settle(struct netpoll_conn *conn)
 {
-    np_conn_measure_frame(conn);
+    if (conn->group->options.framer != NULL)
+        (void)np_conn_measure_frame(conn);
     if (!np_conn_is_request_due(conn, np_state_read(&conn->state)) && hand_back(conn))
         return;
     if (is_inline(conn))

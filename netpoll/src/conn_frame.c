@@ -44,14 +44,13 @@ static int measure_line(struct netpoll_conn *conn, const struct netpoll_framer *
                         size_t *bytes)
 {
     size_t unread = linkbuffer_len(conn->input.lb);
-    ssize_t at = linkbuffer_find(conn->input.lb, framer->delimiter);
-    if (at >= 0) {
-        *bytes = (size_t)at + 1;
-        return 0;
-    }
-    if (unread >= limit_of(conn))
+    ssize_t offset = np_conn_find(conn, framer->delimiter);
+    if (offset < 0 && offset != -ENOTCONN && unread >= limit_of(conn))
         return -EMSGSIZE;
-    return np_conn_want(conn, unread + 1);
+    if (offset < 0)
+        return (int)offset;
+    *bytes = (size_t)offset + 1;
+    return 0;
 }
 
 static int measure(struct netpoll_conn *conn, size_t *bytes)
@@ -86,19 +85,21 @@ static int measure_within_limit(struct netpoll_conn *conn)
     return status;
 }
 
-void np_conn_measure_frame(struct netpoll_conn *conn)
+int np_conn_measure_frame(struct netpoll_conn *conn)
 {
     struct np_conn_input *input = &conn->input;
+    if (np_conn_frame(conn) != 0)
+        return 0;
     /* Relaxed: ordered by the state word, see struct np_conn_input. */
-    if (conn->group->options.framer == NULL || np_conn_frame(conn) != 0 ||
-        atomic_load_explicit(&input->fault, memory_order_relaxed) != 0)
-        return;
-    int status = measure_within_limit(conn);
+    int status = atomic_load_explicit(&input->fault, memory_order_relaxed);
+    if (status != 0)
+        return status;
+    status = measure_within_limit(conn);
     /* These tell that more has to come, or never will; the rest that it is no frame. */
-    if (status == 0 || status == -EAGAIN || status == NETPOLL_EOF || status == -ECONNRESET ||
-        status == -ENOTCONN)
-        return;
-    atomic_store_explicit(&input->fault, (int16_t)status, memory_order_relaxed);
+    if (status != 0 && status != -EAGAIN && status != NETPOLL_EOF && status != -ECONNRESET &&
+        status != -ENOTCONN)
+        atomic_store_explicit(&input->fault, (int16_t)status, memory_order_relaxed);
+    return status;
 }
 
 int netpoll_conn_next_frame(struct netpoll_conn *conn, const void **out, size_t *n)
@@ -108,13 +109,10 @@ int netpoll_conn_next_frame(struct netpoll_conn *conn, const void **out, size_t 
     int status = np_conn_want(conn, 1);
     if (status != 0)
         return status;
-    np_conn_measure_frame(conn);
+    status = np_conn_measure_frame(conn);
+    if (status != 0)
+        return status;
     size_t bytes = np_conn_frame(conn);
-    if (bytes == 0) {
-        /* Before the peer's end, which does not make a frame of it. Relaxed: as above. */
-        int fault = atomic_load_explicit(&conn->input.fault, memory_order_relaxed);
-        return fault != 0 ? fault : np_conn_want(conn, linkbuffer_len(conn->input.lb) + 1);
-    }
     status = netpoll_conn_next(conn, bytes, out);
     if (status != 0)
         return status;

@@ -34,6 +34,19 @@ int np_conn_want(struct netpoll_conn *conn, size_t n)
     return -EAGAIN;
 }
 
+ssize_t np_conn_find(struct netpoll_conn *conn, uint8_t delimiter)
+{
+    for (;;) {
+        /* Before the search: what comes behind it has to be searched, and must not be waited for.
+         */
+        size_t n = linkbuffer_len(conn->input.lb);
+        ssize_t offset = linkbuffer_find(conn->input.lb, delimiter);
+        int status = offset >= 0 ? 0 : np_conn_want(conn, n + 1);
+        if (offset >= 0 || status != 0)
+            return offset >= 0 ? offset : status;
+    }
+}
+
 static int consumed(struct netpoll_conn *conn, int status, size_t n)
 {
     uint32_t room = UINT32_MAX - conn->input.consumed;
@@ -74,10 +87,14 @@ int netpoll_conn_until(struct netpoll_conn *conn, uint8_t delimiter, const void 
     int status = np_conn_want(conn, 0);
     if (status != 0)
         return status;
-    status = linkbuffer_until(conn->input.lb, delimiter, out, n);
-    if (status == -EAGAIN)
-        return np_conn_want(conn, linkbuffer_len(conn->input.lb) + 1);
-    return status != 0 ? status : consumed(conn, 0, *n);
+    ssize_t offset = np_conn_find(conn, delimiter);
+    if (offset < 0)
+        return (int)offset;
+    size_t whole = (size_t)offset + 1;
+    status = consumed(conn, linkbuffer_next(conn->input.lb, whole, out), whole);
+    if (status == 0)
+        *n = whole;
+    return status;
 }
 
 ssize_t netpoll_conn_read(struct netpoll_conn *conn, void *into, size_t n)

@@ -3,6 +3,8 @@
 #include "rig.h"
 
 #include <linkbuffer/linkbuffer.h>
+#include <netpoll/error.h>
+#include <netpoll/framer.h>
 
 #include <criterion/criterion.h>
 #include <criterion/parameterized.h>
@@ -212,4 +214,51 @@ TEST_BOTH_MODES(conn_read, until_finds_lines_that_come_in_pieces)
     }
     client_close(fd);
     rig_finish_when_idle(&rig);
+}
+
+#define TRICKLED_LINES 2000U
+
+/* Byte by byte and without a rest, so that what ends a line comes while it is searched for. */
+static void trickle_lines(const struct netpoll_conn_options *options)
+{
+    struct rig rig = {0};
+    static const char line[] = "a line that comes late\n";
+    char answer[sizeof line - 1];
+    rig_start(&rig, options);
+    int fd = rig_dial(&rig);
+    for (unsigned i = 0; i < TRICKLED_LINES; i++) {
+        for (size_t j = 0; j < sizeof answer; j++)
+            client_send(fd, &line[j], 1);
+        cr_assert_eq(client_receive(fd, answer, sizeof answer), sizeof answer);
+        cr_assert_arr_eq(answer, line, sizeof answer);
+    }
+    client_close(fd);
+    rig_finish_when_idle(&rig);
+}
+
+TEST_BOTH_MODES(conn_read, until_finds_lines_that_end_while_it_searches)
+{
+    struct netpoll_conn_options options = {.on_request = echo_lines, .handler = *mode};
+    trickle_lines(&options);
+}
+
+static void echo_frames(struct netpoll_conn *conn, void *arg)
+{
+    const void *line;
+    size_t n;
+    int status;
+    (void)arg;
+    while ((status = netpoll_conn_next_frame(conn, &line, &n)) == 0) {
+        CHECK(netpoll_conn_write(conn, line, n) == 0);
+        CHECK(netpoll_conn_flush(conn) == 0);
+    }
+    CHECK(status == -EAGAIN || status == NETPOLL_EOF);
+}
+
+TEST_BOTH_MODES(conn_read, a_framer_finds_lines_that_end_while_it_searches)
+{
+    struct netpoll_framer framer = {.kind = NETPOLL_FRAMER_LINE, .delimiter = '\n'};
+    struct netpoll_conn_options options = {
+        .on_request = echo_frames, .framer = &framer, .handler = *mode};
+    trickle_lines(&options);
 }
