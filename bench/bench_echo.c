@@ -33,6 +33,8 @@ static const struct echo_variant variants[] = {
     {.name = "epoll_pool", .backend = "epoll", .handler = "pool"},
     {.name = "io_uring_inline", .backend = "io_uring", .handler = "inline"},
     {.name = "io_uring_pool", .backend = "io_uring", .handler = "pool"},
+    {.name = "auto_inline", .backend = "auto", .handler = "inline"},
+    {.name = "auto_pool", .backend = "auto", .handler = "pool"},
 };
 
 #define VARIANT_COUNT (sizeof variants / sizeof variants[0])
@@ -51,6 +53,7 @@ struct settings {
     uint32_t rounds;
     struct echo_load load;
     const struct echo_variant *only; /* beside the floor; NULL: all */
+    const char *handler;             /* of the variants beside the floor; NULL: any */
     const struct echo_place *place;  /* NULL: all */
 };
 
@@ -76,6 +79,14 @@ static bool parse_variant(const struct flag *flag, const char *text)
     return false;
 }
 
+static bool parse_handler(const struct flag *flag, const char *text)
+{
+    if (strcmp(text, "inline") != 0 && strcmp(text, "pool") != 0)
+        return false;
+    *(const char **)flag->into = text;
+    return true;
+}
+
 static bool parse_place(const struct flag *flag, const char *text)
 {
     for (size_t i = 0; i < PLACE_COUNT; i++) {
@@ -90,7 +101,7 @@ static bool parse_place(const struct flag *flag, const char *text)
 static void read_flags(int argc, char **argv, struct settings *out)
 {
     static const char variant_names[] =
-        "floor_again, epoll_inline, epoll_pool, io_uring_inline or io_uring_pool";
+        "floor_again, or epoll, io_uring or auto with _inline or _pool";
     static const char place_names[] = "one_core or both_cores";
     const struct flag flags[] = {
         {.name = "--rounds",
@@ -126,6 +137,12 @@ static void read_flags(int argc, char **argv, struct settings *out)
          .must_be = variant_names,
          .parse = parse_variant,
          .into = &out->only},
+        {.name = "--handler",
+         .value = "NAME",
+         .help = "inline or pool: only these variants",
+         .must_be = "inline or pool",
+         .parse = parse_handler,
+         .into = &out->handler},
         {.name = "--place",
          .value = "NAME",
          .help = "of the server: one_core or both_cores, with the load on the second",
@@ -172,7 +189,10 @@ static bool is_wanted(const struct bench *bench, size_t variant)
     const struct echo_variant *only = bench->settings.only;
     if (bench->skipped[variant])
         return false;
-    if (has_sleepers(bench) && (it->handler == NULL || strcmp(it->handler, "pool") != 0))
+    const char *handler = has_sleepers(bench) ? "pool" : bench->settings.handler;
+    if (it->handler == NULL && has_sleepers(bench))
+        return false;
+    if (it->handler != NULL && handler != NULL && strcmp(it->handler, handler) != 0)
         return false;
     return only == NULL || only == it || (variant == 0 && !has_sleepers(bench));
 }
