@@ -98,33 +98,28 @@ static bool parse_place(const struct flag *flag, const char *text)
     return false;
 }
 
+static struct flag count_flag(const char *name, const char *help, uint32_t *into, uint32_t min,
+                              uint32_t max)
+{
+    return (struct flag){.name = name,
+                         .value = "N",
+                         .help = help,
+                         .parse = flag_number,
+                         .into = into,
+                         .min = min,
+                         .max = max};
+}
+
 static void read_flags(int argc, char **argv, struct settings *out)
 {
     static const char variant_names[] =
         "floor_again, or epoll, io_uring or auto with _inline or _pool";
     static const char place_names[] = "one_core or both_cores";
     const struct flag flags[] = {
-        {.name = "--rounds",
-         .value = "N",
-         .help = "(5)",
-         .parse = flag_number,
-         .into = &out->rounds,
-         .min = 1,
-         .max = 1000},
-        {.name = "--requests",
-         .value = "N",
-         .help = "of one measurement, a warm-up of a tenth beside (300000)",
-         .parse = flag_number,
-         .into = &out->load.requests,
-         .min = 10,
-         .max = UINT32_MAX},
-        {.name = "--connections",
-         .value = "N",
-         .help = "(100)",
-         .parse = flag_number,
-         .into = &out->load.connections,
-         .min = 1,
-         .max = 65536},
+        count_flag("--rounds", "(5)", &out->rounds, 1, 1000),
+        count_flag("--requests", "of one measurement, a warm-up of a tenth beside (300000)",
+                   &out->load.requests, 10, UINT32_MAX),
+        count_flag("--connections", "(100)", &out->load.connections, 1, 65536),
         {.name = "--size",
          .value = "BYTES",
          .help = "payload of a frame (1024)",
