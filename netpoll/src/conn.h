@@ -69,6 +69,10 @@ struct np_conn_input {
     /* After the peer's end: the handler has taken what it wants. Ordered as need. */
     _Atomic bool exhausted;
     bool told_connect; /* on_connect has run */
+    /* Poller: KiB of blocks that unread input keeps and does not fill, and which block is the last
+     * of them: a hash that may be another one's, which then counts too little. */
+    uint16_t pinned_kib;
+    uint16_t last_block;
 };
 
 struct np_conn_output {

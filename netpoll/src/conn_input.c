@@ -11,14 +11,40 @@ int np_conn_input_lend(struct np_fd *fd, struct iovec *iov)
     return np_poller_lend_hot(fd->poller, iov);
 }
 
+static uint16_t hash_of(const struct linkbuffer_block *block)
+{
+    return (uint16_t)((uintptr_t)block >> 12 ^ (uintptr_t)block >> 28);
+}
+
+/* Counts what a piece by reference takes from others: the rest of its block, unless the connection
+ * has an unread piece there already. False: that would be more than it may. */
+static bool pin(struct netpoll_conn *conn, const struct linkbuffer_block *block, size_t n)
+{
+    struct np_conn_input *input = &conn->input;
+    uint16_t hash = hash_of(block);
+    bool is_first = linkbuffer_unread(input->lb) == 0;
+    size_t pinned = is_first ? 0 : (size_t)input->pinned_kib << 10;
+    if (is_first || hash != input->last_block)
+        pinned += linkbuffer_block_capacity(block);
+    pinned = pinned > n ? pinned - n : 0;
+    if (!is_first && pinned > conn->group->options.input_pinned_bytes)
+        return false;
+    input->pinned_kib = (uint16_t)(pinned >> 10);
+    input->last_block = hash;
+    return true;
+}
+
 /* What outlives this call and is small goes to a block of its own, so that the large one stays
  * with the poller; the rest is shown where it landed. */
 static int keep(struct netpoll_conn *conn, struct linkbuffer_block *block, void *data, size_t n)
 {
     if (conn->group->options.transform != NULL)
         return np_conn_decode(conn, block, data, n);
-    if (n > NP_COPY_LIMIT || conn->group->options.handler == NETPOLL_HANDLER_INLINE)
+    bool is_large = n > NP_COPY_LIMIT || conn->group->options.handler == NETPOLL_HANDLER_INLINE;
+    if (is_large && pin(conn, block, n))
         return linkbuffer_adopt(conn->input.lb, block, data, n);
+    if (is_large)
+        np_count(&conn->fd.poller->counters.pin_limits, 1);
     np_count(&conn->fd.poller->counters.bytes_copied, n);
     return linkbuffer_write(conn->input.lb, data, n);
 }

@@ -40,6 +40,7 @@ static int complete_limits(struct netpoll_conn_options *options)
 {
     complete_bytes(&options->max_message_bytes, NETPOLL_MESSAGE_BYTES_DEFAULT);
     complete_bytes(&options->input_high_bytes, NETPOLL_INPUT_HIGH_BYTES_DEFAULT);
+    complete_bytes(&options->input_pinned_bytes, NETPOLL_INPUT_PINNED_BYTES_DEFAULT);
     complete_bytes(&options->output_high_bytes, NETPOLL_OUTPUT_HIGH_BYTES_DEFAULT);
     complete_bytes(&options->output_hard_bytes, NETPOLL_OUTPUT_HARD_BYTES_DEFAULT);
     /* A high mark below the default low one brings its own. */
@@ -54,7 +55,8 @@ static int complete_limits(struct netpoll_conn_options *options)
     if (options->input_low_bytes > options->input_high_bytes ||
         options->output_low_bytes > options->output_high_bytes ||
         options->output_high_bytes > options->output_hard_bytes ||
-        options->max_message_bytes > NETPOLL_MESSAGE_BYTES_MAX)
+        options->max_message_bytes > NETPOLL_MESSAGE_BYTES_MAX ||
+        options->input_pinned_bytes > NETPOLL_INPUT_PINNED_BYTES_MAX)
         return -EINVAL;
     return 0;
 }

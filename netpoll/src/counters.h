@@ -23,6 +23,7 @@ struct np_counters {
     _Atomic uint64_t bytes_out;
     _Atomic uint64_t sends;
     _Atomic uint64_t bytes_copied;
+    _Atomic uint64_t pin_limits;
     _Atomic uint64_t input_pauses;
     _Atomic uint64_t output_pauses;
     _Atomic uint64_t user_pauses;

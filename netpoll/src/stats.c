@@ -73,6 +73,7 @@ static void read_poller(const struct np_poller *poller, struct netpoll_stats *ou
     out->receives = figure(&own->receives);
     out->sends = figure(&own->sends) + figure(&shared->sends);
     out->bytes_copied = figure(&own->bytes_copied);
+    out->pin_limits = figure(&own->pin_limits);
     out->flushes_refused = figure(&shared->flushes_refused);
     out->input_pauses = figure(&own->input_pauses);
     out->output_pauses = figure(&own->output_pauses);

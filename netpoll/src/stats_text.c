@@ -110,6 +110,8 @@ static const struct family families[] = {
     {"sends_total", .help = "Times that the kernel took bytes.", ONE(sends)},
     {"copied_bytes_total", .help = "Bytes that came in and were copied out of their block.",
      ONE(bytes_copied)},
+    {"pin_limits_total", .help = "Receives copied because the limit of pinned bytes was reached.",
+     ONE(pin_limits)},
     {"refused_flushes_total", .help = "Flushes refused because too much was queued.",
      ONE(flushes_refused)},
     {"pauses_total", .help = "Times that receiving stopped, by what stopped it.",

@@ -101,6 +101,7 @@ Test(server, timeouts_and_marks_out_of_range_are_refused)
         {.on_request = ignore, .request_timeout_ms = INT64_MAX},
         {.on_request = ignore, .close_timeout_ms = -2},
         {.on_request = ignore, .input_high_bytes = 100, .input_low_bytes = 101},
+        {.on_request = ignore, .input_pinned_bytes = NETPOLL_INPUT_PINNED_BYTES_MAX + 1},
         {.on_request = ignore, .output_high_bytes = 100, .output_low_bytes = 101},
         {.on_request = ignore, .output_high_bytes = 100, .output_hard_bytes = 99},
         {.on_request = ignore, .max_message_bytes = NETPOLL_MESSAGE_BYTES_MAX + 1},

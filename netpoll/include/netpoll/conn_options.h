@@ -82,6 +82,10 @@ enum netpoll_handler {
 #define NETPOLL_INPUT_HIGH_BYTES_DEFAULT ((size_t)256 << 10)
 /** Default of input_low_bytes. */
 #define NETPOLL_INPUT_LOW_BYTES_DEFAULT ((size_t)64 << 10)
+/** Default of input_pinned_bytes. */
+#define NETPOLL_INPUT_PINNED_BYTES_DEFAULT ((size_t)1 << 20)
+/** Largest input_pinned_bytes. */
+#define NETPOLL_INPUT_PINNED_BYTES_MAX ((size_t)32 << 20)
 /** Default of output_high_bytes. */
 #define NETPOLL_OUTPUT_HIGH_BYTES_DEFAULT ((size_t)1 << 20)
 /** Default of output_low_bytes. */
@@ -146,6 +150,9 @@ struct netpoll_conn_options {
     size_t input_high_bytes;
     /** Unread input at which it goes on; below need it goes on, too. 0: 64 KiB */
     size_t input_low_bytes;
+    /** Room of receive blocks that unread input may keep from others; what comes above that is
+     * copied into blocks of its own size. At most NETPOLL_INPUT_PINNED_BYTES_MAX. 0: 1 MiB */
+    size_t input_pinned_bytes;
     /** Queued output above which the connection gets no turn and receives nothing; 0: 1 MiB */
     size_t output_high_bytes;
     /** Queued output at which it goes on. 0: 256 KiB */

@@ -43,6 +43,7 @@ struct netpoll_stats {
     uint64_t receives;        /**< times that bytes came in: calls, or completions */
     uint64_t sends;           /**< times that the kernel took bytes: likewise */
     uint64_t bytes_copied;    /**< of bytes_in, those copied out of the block they came in */
+    uint64_t pin_limits;      /**< receives copied because of input_pinned_bytes */
     uint64_t flushes_refused; /**< calls of netpoll_conn_flush() that gave -ENOBUFS */
     uint64_t input_pauses;    /**< receiving stopped because enough was unread */
     uint64_t output_pauses;   /**< receiving stopped because the output was above its high mark */
