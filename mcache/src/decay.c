@@ -10,6 +10,7 @@
 #include <stdint.h>
 #include <time.h>
 
+#include "large_cache.h"
 #include "segment.h"
 #include "shared_pool.h"
 
@@ -72,7 +73,7 @@ size_t mc_retain_limit(void)
 
 size_t mc_retained(void)
 {
-    return mc_pool_retained() + mc_segments_dirty();
+    return mc_pool_retained() + mc_segments_dirty() + mc_large_cache_bytes();
 }
 
 static size_t step_bytes(uint64_t now)
@@ -100,9 +101,13 @@ static void step(uint64_t now)
         more = true;
         mc_pool_decay();
         mc_segments_round();
+        mc_large_cache_round();
     }
     if (more) {
-        more = !mc_segments_decay(step_bytes(now));
+        size_t bytes = step_bytes(now);
+        bool done = mc_large_cache_decay(bytes / 2);
+
+        more = !mc_segments_decay(bytes / 2) || !done;
         last_step = now;
     }
     atomic_store_explicit(&in_round, more, memory_order_relaxed);
@@ -124,7 +129,10 @@ bool mc_decay_tick(void)
 
 void mc_decay_enforce_limit(void)
 {
-    size_t limit = mc_retain_limit() / 2;
+    /* The other half is that of the classes; large mappings take at most a half of this one. */
+    size_t half = mc_retain_limit() / 2;
+    size_t large = mc_large_cache_bytes();
+    size_t limit = large < half ? half - large : 0;
 
     if (mc_segments_dirty() <= limit) {
         return;
@@ -141,6 +149,7 @@ void mc_decay_empty(void)
     pthread_mutex_lock(&lock);
     mc_pool_empty();
     mc_segments_shrink(0);
+    mc_large_cache_empty();
     pthread_mutex_unlock(&lock);
 }
 

@@ -23,7 +23,7 @@ size_t mc_retained(void);
  */
 bool mc_decay_tick(void);
 
-/* Gives back what the segments hold above their half of the limit. No lock of a class is held. */
+/* Gives back what the segments hold above their part of the limit. No lock of a class is held. */
 void mc_decay_enforce_limit(void);
 
 /* Gives back whatever can be. */

@@ -2,8 +2,11 @@
 #include "large.h"
 
 #include <stdint.h>
+#include <string.h>
 #include <sys/mman.h>
 
+#include "decay.h"
+#include "large_cache.h"
 #include "poison.h"
 #include "segment.h"
 
@@ -31,24 +34,61 @@ static size_t mapping_bytes(size_t size, size_t offset)
     return (size + offset + MAP_UNIT - 1) & ~(MAP_UNIT - 1);
 }
 
-void *mc_large_alloc(size_t size, size_t alignment)
+/* The block of a mapping whose fields are set. */
+static void *begin(struct mc_segment *segment, bool zeroed)
 {
-    size_t offset = alignment > HEADER_BYTES ? alignment : HEADER_BYTES;
+    void *block = (char *)segment + segment->payload_offset;
+    size_t capacity = mc_large_capacity(block);
+
+    atomic_store_explicit(&segment->slice_class[mc_slice_of(block)], MC_SLICE_LARGE,
+                          memory_order_relaxed);
+    atomic_fetch_add_explicit(&alloc_count, 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&live_bytes, capacity, memory_order_relaxed);
+    mc_mark_live(block, capacity, zeroed);
+    return block;
+}
+
+static void *map(size_t size, size_t offset)
+{
     size_t bytes = mapping_bytes(size, offset);
     struct mc_segment *segment = bytes == 0 ? NULL : mc_segment_map(bytes);
-    void *block;
 
     if (segment == NULL) {
         return NULL;
     }
-    block = (char *)segment + offset;
     segment->mapped_bytes = bytes;
     segment->payload_offset = offset;
-    atomic_store_explicit(&segment->slice_class[mc_slice_of(block)], MC_SLICE_LARGE,
-                          memory_order_relaxed);
-    atomic_fetch_add_explicit(&alloc_count, 1, memory_order_relaxed);
-    atomic_fetch_add_explicit(&live_bytes, bytes - offset, memory_order_relaxed);
-    mc_mark_live(block, bytes - offset, true);
+    return begin(segment, true);
+}
+
+/* A block in a mapping that another one has left; NULL: there is none that fits. */
+static void *reuse(size_t size)
+{
+    size_t bytes = mapping_bytes(size, HEADER_BYTES);
+    struct mc_segment *segment = bytes == 0 ? NULL : mc_large_cache_take(bytes);
+
+    if (segment == NULL) {
+        return NULL;
+    }
+    segment->payload_offset = HEADER_BYTES;
+    return begin(segment, false);
+}
+
+void *mc_large_alloc(size_t size, size_t alignment)
+{
+    void *block = alignment > HEADER_BYTES ? NULL : reuse(size);
+
+    return block != NULL ? block : map(size, alignment > HEADER_BYTES ? alignment : HEADER_BYTES);
+}
+
+void *mc_large_calloc(size_t size)
+{
+    void *block = reuse(size);
+
+    if (block == NULL) {
+        return map(size, HEADER_BYTES);
+    }
+    memset(block, 0, size);
     return block;
 }
 
@@ -59,20 +99,38 @@ bool mc_large_is_live(const void *block)
     return (const char *)block == (const char *)segment + segment->payload_offset;
 }
 
+bool mc_large_is_kept(const void *block)
+{
+    const struct mc_segment *segment = mc_segment_of(block);
+
+    return segment->payload_offset == 0 &&
+           (const char *)block == (const char *)segment + HEADER_BYTES;
+}
+
 void mc_large_free(void *block)
 {
     struct mc_segment *segment = mc_segment_of(block);
-    size_t bytes = segment->mapped_bytes;
     size_t capacity = mc_large_capacity(block);
 
     atomic_fetch_add_explicit(&free_count, 1, memory_order_release);
     atomic_fetch_sub_explicit(&live_bytes, capacity, memory_order_relaxed);
     mc_mark_free(block, capacity);
+    if (segment->payload_offset == HEADER_BYTES && mc_large_cache_put(segment)) {
+        mc_decay_enforce_limit();
+        (void)mc_decay_tick();
+    } else {
+        mc_large_unmap(segment);
+    }
+}
+
+void mc_large_unmap(struct mc_segment *segment)
+{
+    size_t bytes = segment->mapped_bytes;
+
     if (!mc_unmap(segment, bytes)) {
         /* The addresses stay taken, as no block's start; the memory goes back all the same. */
-        atomic_store_explicit(&segment->slice_class[mc_slice_of(block)], MC_SLICE_NONE,
-                              memory_order_relaxed);
-        (void)madvise(block, capacity, MADV_DONTNEED);
+        segment->payload_offset = 0;
+        (void)madvise((char *)segment + HEADER_BYTES, bytes - HEADER_BYTES, MADV_DONTNEED);
     }
 }
 

@@ -9,6 +9,7 @@
 
 #include "decay.h"
 #include "large.h"
+#include "large_cache.h"
 #include "poison.h"
 #include "segment.h"
 #include "shared_pool.h"
@@ -65,7 +66,8 @@ static unsigned class_of_live(const void *pointer)
     if (cls == MC_SLICE_LARGE && mc_large_is_live(pointer)) {
         return cls;
     }
-    if (cls < MCACHE_CLASS_COUNT && ((uintptr_t)pointer & (mc_class_size(cls) - 1)) == 0) {
+    if ((cls == MC_SLICE_LARGE && mc_large_is_kept(pointer)) ||
+        (cls < MCACHE_CLASS_COUNT && ((uintptr_t)pointer & (mc_class_size(cls) - 1)) == 0)) {
         bad_pointer(pointer, "already free or never handed out");
     } else {
         bad_pointer(pointer, "not the start of a block");
@@ -88,6 +90,16 @@ static __attribute__((noinline)) void *alloc_large(size_t size, size_t alignment
 {
     int saved_errno = errno;
     void *block = mc_large_alloc(size, alignment);
+
+    errno = block == NULL ? ENOMEM : saved_errno;
+    return block;
+}
+
+/* Above the largest class. */
+static void *alloc_zeroed(size_t size)
+{
+    int saved_errno = errno;
+    void *block = mc_large_calloc(size);
 
     errno = block == NULL ? ENOMEM : saved_errno;
     return block;
@@ -164,9 +176,11 @@ void *mcache_calloc(size_t count, size_t size)
         errno = ENOMEM;
         return NULL;
     }
+    if (bytes > MCACHE_CLASS_MAX) {
+        return alloc_zeroed(bytes);
+    }
     block = alloc(bytes);
-    /* Above the largest class it comes from the system, which has zeroed it. */
-    if (block != NULL && bytes <= MCACHE_CLASS_MAX) {
+    if (block != NULL) {
         memset(block, 0, bytes);
     }
     return block;
@@ -289,12 +303,12 @@ void mcache_flush(void)
 size_t mcache_trim(void)
 {
     int saved_errno = errno;
-    uint64_t before = mc_segments_returned();
+    uint64_t before = mc_segments_returned() + mc_large_cache_returned();
 
     mc_cache_flush();
     mc_decay_empty();
     errno = saved_errno;
-    return (size_t)(mc_segments_returned() - before);
+    return (size_t)(mc_segments_returned() + mc_large_cache_returned() - before);
 }
 
 size_t mcache_tick(void)
@@ -325,6 +339,6 @@ void mcache_stats_read(struct mcache_stats *out)
     out->segment_bytes = mc_segments_bytes();
     out->retained_bytes = mc_retained();
     out->retain_limit = mc_retain_limit();
-    out->returned_bytes = mc_segments_returned();
+    out->returned_bytes = mc_segments_returned() + mc_large_cache_returned();
     out->bad_free_count = atomic_load_explicit(&bad_free_count, memory_order_relaxed);
 }

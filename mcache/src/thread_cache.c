@@ -5,6 +5,7 @@
 #include <sys/mman.h>
 
 #include "decay.h"
+#include "large_cache.h"
 #include "shared_pool.h"
 #include "size_class.h"
 
@@ -162,6 +163,7 @@ static void before_fork(void)
     pthread_mutex_lock(&late_lock);
     mc_decay_lock();
     mc_pool_lock();
+    mc_large_cache_lock();
 }
 
 /*
@@ -170,6 +172,7 @@ static void before_fork(void)
  */
 static void after_fork(void)
 {
+    mc_large_cache_unlock();
     mc_pool_unlock();
     mc_decay_unlock();
     pthread_mutex_unlock(&late_lock);

@@ -9,7 +9,8 @@
  * - After fork() the child may make any call; what other threads had cached is lost to it.
  * - A request of exactly a power of two gets exactly that class.
  * - Any thread may free a block, whichever thread allocated it.
- * - Requests above the largest class go to the system one by one and return to it when freed.
+ * - Requests above the largest class are mappings of their own. Freed ones up to 32 MiB are kept for
+ *   the next request of about their size, up to a quarter of the retain limit.
  * - Free memory that nobody has asked for during mcache_options.decay_ms goes back to the system,
  *   a bounded piece at a time, inside calls that are made anyway; there is no thread for it.
  *
@@ -34,7 +35,7 @@ extern "C" {
 
 /** Smallest class, in bytes. Smaller requests, 0 among them, get a block of this class. */
 #define MCACHE_CLASS_MIN ((size_t)16)
-/** Largest class, in bytes. Larger requests are served by the system. */
+/** Largest class, in bytes. Larger requests get mappings of their own. */
 #define MCACHE_CLASS_MAX ((size_t)1 << 20)
 /** Number of classes: 16 B, 32 B, ... 1 MiB. */
 #define MCACHE_CLASS_COUNT 17
@@ -198,10 +199,12 @@ struct mcache_stats {
     uint64_t system_free_count;  /**< of those, given back */
     size_t system_bytes;         /**< bytes live above the largest class */
     size_t segment_bytes;        /**< bytes of address space held in segments for the classes */
-    size_t retained_bytes;       /**< of those, bytes free in the shared pool that the system gets
-                                      back by decay or mcache_trim(); bounded by retain_limit */
+    size_t retained_bytes;       /**< bytes free in the shared pool and in mappings that large
+                                      blocks have left, which the system gets back by decay or
+                                      mcache_trim(); bounded by retain_limit */
     size_t retain_limit;         /**< as configured */
-    uint64_t returned_bytes; /**< bytes of free memory given back since the start, for classes */
+    uint64_t returned_bytes; /**< bytes of free memory given back since the start; those of large
+                                  blocks that were not kept are not among them */
     size_t live_bytes;       /**< bytes in blocks that callers own, by class size; those
                                   above the largest class are in system_bytes only */
     uint64_t bad_free_count; /**< pointers that were ignored, see mcache_free() */
