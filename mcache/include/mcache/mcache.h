@@ -9,8 +9,8 @@
  * - After fork() the child may make any call; what other threads had cached is lost to it.
  * - A request of exactly a power of two gets exactly that class.
  * - Any thread may free a block, whichever thread allocated it.
- * - Requests above the largest class are mappings of their own. Freed ones up to 32 MiB are kept for
- *   the next request of about their size, up to a quarter of the retain limit.
+ * - Requests above the largest class are mappings of their own. Freed ones up to 32 MiB are kept
+ *   for the next request of about their size, up to a quarter of the retain limit.
  * - Free memory that nobody has asked for during mcache_options.decay_ms goes back to the system,
  *   a bounded piece at a time, inside calls that are made anyway; there is no thread for it.
  *
