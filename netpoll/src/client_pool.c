@@ -1,6 +1,7 @@
 /* A pool of client connections: its options, its timer and its end. */
 #include "client_pool.h"
 
+#include "clock.h"
 #include "dialer.h"
 #include "runtime.h"
 
@@ -11,14 +12,6 @@
 #include <errno.h>
 #include <stddef.h>
 #include <string.h>
-#include <time.h>
-
-uint64_t np_client_now_ms(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
 
 static struct netpoll_client_pool *of_work(struct np_work *work, size_t offset)
 {
@@ -118,11 +111,7 @@ static int complete(struct netpoll_client_pool_options *options)
 
 static void init(struct netpoll_client_pool *pool, struct netpoll_dialer *dialer)
 {
-    pthread_condattr_t attributes;
-    pthread_condattr_init(&attributes);
-    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    pthread_cond_init(&pool->changed, &attributes);
-    pthread_condattr_destroy(&attributes);
+    np_clock_cond_init(&pool->changed);
     pthread_mutex_init(&pool->mutex, NULL);
     np_client_list_init(&pool->idle);
     pool->dialer = dialer;

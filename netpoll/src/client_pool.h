@@ -101,7 +101,6 @@ struct netpoll_client_pool {
 };
 
 /* client_pool.c. */
-uint64_t np_client_now_ms(void);
 /* Something is idle: the timer looks after it. */
 void np_client_pool_arm(struct netpoll_client_pool *pool);
 

@@ -2,6 +2,7 @@
  * pool's mutex. */
 #include "client_pool.h"
 
+#include "clock.h"
 #include "conn.h"
 
 #include <mcache/mcache.h>
@@ -142,7 +143,7 @@ void np_client_give_place(struct netpoll_client_pool *pool, struct np_client_add
 static void list_idle(struct np_client *client)
 {
     client->state = NP_CLIENT_IDLE;
-    client->idle_since_ms = np_client_now_ms();
+    client->idle_since_ms = np_clock_ms();
     push(&client->address->idle, &client->of_address);
     push(&client->pool->idle, &client->of_pool);
     client->address->idle_count++;
@@ -193,7 +194,7 @@ static bool is_too_old(const struct np_client *client)
 {
     int64_t max_age_ms = client->pool->options.max_age_ms;
     return max_age_ms != NETPOLL_TIMEOUT_NONE &&
-           np_client_now_ms() - client->born_ms >= (uint64_t)max_age_ms;
+           np_clock_ms() - client->born_ms >= (uint64_t)max_age_ms;
 }
 
 void np_client_close_idle(struct np_client *client)
@@ -261,7 +262,7 @@ int np_client_add(struct netpoll_client_pool *pool, struct np_client_address *ad
         .pool = pool,
         .address = address,
         .conn = conn,
-        .born_ms = np_client_now_ms(),
+        .born_ms = np_clock_ms(),
         .state = NP_CLIENT_USED,
     };
     if (np_hash_add(&pool->conns, &client->node) != 0) {

@@ -2,6 +2,7 @@
  * block goes on on a poller. */
 #include "client_pool.h"
 
+#include "clock.h"
 #include "conn.h"
 #include "dial.h"
 #include "runtime.h"
@@ -12,7 +13,6 @@
 
 #include <errno.h>
 #include <stddef.h>
-#include <time.h>
 
 /* Under the mutex. */
 static struct netpoll_conn *hand_out(struct netpoll_client_pool *pool,
@@ -104,21 +104,11 @@ static void wake_blocked(struct np_client_wait *wait)
     pthread_cond_signal(&((struct blocked *)wait)->turned);
 }
 
-static struct timespec limit_of(int64_t timeout_ms)
-{
-    int64_t at_ms = (int64_t)np_client_now_ms() + timeout_ms + 1;
-    return (struct timespec){.tv_sec = at_ms / 1000, .tv_nsec = (at_ms % 1000) * 1000000};
-}
-
 /* Under the mutex, which it leaves while it waits. */
 static void sleep_until_turn(struct netpoll_client_pool *pool, struct blocked *blocked)
 {
-    struct timespec limit = limit_of(pool->options.wait_timeout_ms);
-    pthread_condattr_t attributes;
-    pthread_condattr_init(&attributes);
-    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    pthread_cond_init(&blocked->turned, &attributes);
-    pthread_condattr_destroy(&attributes);
+    struct timespec limit = np_clock_in(pool->options.wait_timeout_ms);
+    np_clock_cond_init(&blocked->turned);
     int status = 0;
     while (blocked->wait.turn == NP_CLIENT_WAITS && status != ETIMEDOUT) {
         status = pool->options.wait_timeout_ms == NETPOLL_TIMEOUT_NONE
@@ -315,7 +305,7 @@ static int begin_wait(struct netpoll_client_pool *pool, struct get *get)
     if (wait_ms == 0)
         return -EAGAIN;
     if (wait_ms != NETPOLL_TIMEOUT_NONE)
-        get->limit_ms = np_client_now_ms() + (uint64_t)wait_ms + 1;
+        get->limit_ms = np_clock_ms() + (uint64_t)wait_ms + 1;
     get->work.fn = woken_work;
     get->poller = np_runtime_pick(pool->dialer->group.runtime);
     pool->under_way++;

@@ -1,7 +1,9 @@
 /*
- * The inside of a connection. Its parts: birth and handles (conn.c), input (conn_input.c), turns
- * (conn_dispatch.c), the user's calls (conn_read.c) and callbacks (conn_call.c), output
- * (conn_output.c), the poller's look at the whole state (conn_sync.c), the end (conn_end.c).
+ * The inside of a connection. Its parts: birth and handles (conn.c), the state word (conn_state.c),
+ * input (conn_input.c), turns (conn_dispatch.c), the user's calls (conn_read.c), frames
+ * (conn_frame.c) and callbacks (conn_call.c), output (conn_output.c), waits (conn_wait.c), time
+ * limits (conn_time.c), the transform (conn_codec.c), the poller's look at the whole state
+ * (conn_sync.c), the end (conn_end.c), what few of them need (conn_extra.c).
  */
 #ifndef NP_CONN_H
 #define NP_CONN_H

@@ -111,7 +111,7 @@ static bool is_wanted(const struct netpoll_conn *conn, uint64_t word)
     return (word & NP_CONN_PAUSED) == 0;
 }
 
-/* Receiving goes on or stops. */
+/* Receiving stops: for each reason that there is. */
 static void count_pause(const struct netpoll_conn *conn, uint64_t word, bool wanted)
 {
     struct np_counters *counters = &conn->fd.poller->counters;

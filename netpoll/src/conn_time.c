@@ -2,26 +2,20 @@
  * what sets them. */
 #include "conn.h"
 
+#include "clock.h"
+
 #include <netpoll/error.h>
 
 #include <errno.h>
 #include <stddef.h>
-#include <time.h>
 
 #define NEVER UINT64_MAX
-
-/* Milliseconds of CLOCK_MONOTONIC, as the pollers count them. */
-static uint64_t clock_ms(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
 
 uint64_t np_conn_now_ms(const struct netpoll_conn *conn)
 {
     /* A poller that sleeps does not count. */
-    return np_poller_is_current(conn->fd.poller) ? np_poller_now_ms(conn->fd.poller) : clock_ms();
+    return np_poller_is_current(conn->fd.poller) ? np_poller_now_ms(conn->fd.poller)
+                                                 : np_clock_ms();
 }
 
 static int64_t own_timeout(const struct netpoll_conn *conn, enum netpoll_timeout which)
@@ -255,6 +249,6 @@ int netpoll_conn_set_deadline(struct netpoll_conn *conn, enum netpoll_deadline w
     int status = np_conn_extra(conn, &extra);
     if (status != 0)
         return status;
-    int64_t at = in_ms == NETPOLL_TIMEOUT_NONE ? 0 : (int64_t)clock_ms() + in_ms;
+    int64_t at = in_ms == NETPOLL_TIMEOUT_NONE ? 0 : (int64_t)np_clock_ms() + in_ms;
     return set_limit(conn, &extra->deadlines_ms[which], at);
 }

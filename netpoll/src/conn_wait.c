@@ -1,6 +1,7 @@
 /* Waiting for input and for the output to leave. Handler, or who holds a connection. */
 #include "conn.h"
 
+#include "clock.h"
 #include "runtime.h"
 
 #include <gopool/gopool.h>
@@ -10,13 +11,6 @@
 #include <time.h>
 
 #define FOREVER INT64_MAX
-
-static int64_t clock_ns(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
-}
 
 /* A wait has a limit of its own, and ends at a deadline that may change meanwhile. */
 struct wait {
@@ -82,7 +76,7 @@ static int wait_for(const struct wait *wait)
         if ((word & NP_CONN_PAUSE_INPUT) != 0 && np_state_poke(state, 0))
             np_conn_poke(wait->conn);
         int64_t until_ns = end_of(wait);
-        if (until_ns != FOREVER && clock_ns() >= until_ns) {
+        if (until_ns != FOREVER && (int64_t)np_clock_ns() >= until_ns) {
             np_state_clear(state, wait->bit);
             return -ETIMEDOUT;
         }
@@ -116,7 +110,8 @@ static int check(const struct netpoll_conn *conn, int64_t timeout_ms)
 
 static int64_t limit_of(int64_t timeout_ms)
 {
-    return timeout_ms == NETPOLL_TIMEOUT_NONE ? FOREVER : clock_ns() + timeout_ms * 1000000;
+    return timeout_ms == NETPOLL_TIMEOUT_NONE ? FOREVER
+                                              : (int64_t)np_clock_ns() + timeout_ms * 1000000;
 }
 
 static int wait_for_input(struct netpoll_conn *conn, size_t n, int64_t timeout_ms)

@@ -2,6 +2,7 @@
  * dial.h says otherwise. */
 #include "dial.h"
 
+#include "clock.h"
 #include "conn.h"
 #include "dial_attempt.h"
 #include "log.h"
@@ -14,7 +15,6 @@
 #include <errno.h>
 #include <stddef.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 /* How often a dial that has connected to itself tries again: the port was chosen by chance. */
@@ -346,9 +346,7 @@ static void start_work(struct np_work *work)
 /* A time of the wheel that many milliseconds after now, never less. */
 static uint64_t wheel_time_in(int64_t ms)
 {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000 + (uint64_t)ms + 1;
+    return np_clock_ms() + (uint64_t)ms + 1;
 }
 
 int np_dial_new(struct netpoll_dialer *dialer, const struct np_target *target, int64_t timeout_ms,

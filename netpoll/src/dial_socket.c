@@ -4,7 +4,6 @@
 #include "socket.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <string.h>
@@ -101,41 +100,4 @@ int np_dial_connect(const struct np_dial_socket *how, const struct np_address *a
     }
     close(fd);
     return status;
-}
-
-int np_dial_check_stream(int fd, bool *is_unix)
-{
-    struct sockaddr_storage peer = {0};
-    int type = 0;
-    socklen_t len = sizeof type;
-    if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) != 0)
-        return -errno;
-    if (type != SOCK_STREAM)
-        return -EPROTOTYPE;
-    len = sizeof peer;
-    if (getpeername(fd, (struct sockaddr *)&peer, &len) != 0)
-        return -errno;
-    *is_unix = peer.ss_family == AF_UNIX;
-    bool is_known = *is_unix || peer.ss_family == AF_INET || peer.ss_family == AF_INET6;
-    return is_known ? 0 : -EAFNOSUPPORT;
-}
-
-int np_dial_set_flags(int fd, struct np_dial_flags *before)
-{
-    before->status = fcntl(fd, F_GETFL);
-    before->descriptor = fcntl(fd, F_GETFD);
-    if (before->status < 0 || before->descriptor < 0)
-        return -errno;
-    if (fcntl(fd, F_SETFL, before->status | O_NONBLOCK) == 0 &&
-        fcntl(fd, F_SETFD, before->descriptor | FD_CLOEXEC) == 0)
-        return 0;
-    int status = -errno;
-    np_dial_restore_flags(fd, before);
-    return status;
-}
-
-void np_dial_restore_flags(int fd, const struct np_dial_flags *before)
-{
-    (void)fcntl(fd, F_SETFL, before->status);
-    (void)fcntl(fd, F_SETFD, before->descriptor);
 }

@@ -26,18 +26,5 @@ int np_dial_connect(const struct np_dial_socket *how, const struct np_address *a
 /* What a socket that has become writable has come to: 0 or -errno; -EALREADY when it has not,
  * -ELOOP when it has connected to itself. */
 int np_dial_result(int fd);
-/* A socket that somebody else has connected: 0, or -EBADF, -ENOTSOCK, -EPROTOTYPE,
- * -EAFNOSUPPORT, -ENOTCONN. */
-int np_dial_check_stream(int fd, bool *is_unix);
-
-/* As fcntl(2) has them. */
-struct np_dial_flags {
-    int status;
-    int descriptor;
-};
-
-/* Adds O_NONBLOCK and FD_CLOEXEC: 0, or -errno and nothing has changed. */
-int np_dial_set_flags(int fd, struct np_dial_flags *before);
-void np_dial_restore_flags(int fd, const struct np_dial_flags *before);
 
 #endif

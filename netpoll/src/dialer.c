@@ -295,15 +295,15 @@ int netpoll_dialer_adopt(struct netpoll_dialer *dialer, int fd, struct netpoll_c
         *out = NULL;
     if (np_runtime_is_foreign(dialer->group.runtime))
         return -EPERM;
-    struct np_dial_flags before;
-    int status = np_dial_check_stream(fd, &socket.is_unix);
+    struct np_socket_flags before;
+    int status = np_socket_check_stream(fd, &socket.is_unix);
     if (status == 0)
-        status = np_dial_set_flags(fd, &before);
+        status = np_socket_set_flags(fd, &before);
     if (status != 0)
         return status;
     status = adopt(dialer, &socket, &conn);
     if (status != 0) {
-        np_dial_restore_flags(fd, &before);
+        np_socket_restore_flags(fd, &before);
         return status;
     }
     if (out != NULL)

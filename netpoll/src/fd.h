@@ -38,25 +38,26 @@ struct np_fd_ops {
     void (*closed)(struct np_fd *fd);
 };
 
-/* Flags of the backend that watches the descriptor. */
+/* Flags of the backend that watches the descriptor. Those of one backend alone say so; two of them
+ * share a bit. */
 enum np_fd_flags {
     NP_FD_WATCHED = 1 << 0,
     NP_FD_INPUT_WANTED = 1 << 1,
     NP_FD_OUTPUT_WANTED = 1 << 2,
-    NP_FD_REMOVED = 1 << 3,        /* closed() is due */
-    NP_FD_LISTED = 1 << 4,         /* on one of the backend's lists */
-    NP_FD_READABLE = 1 << 5,       /* an edge came and the socket was not drained since */
-    NP_FD_HUNG_UP = 1 << 6,        /* the peer's end, or an error, has been seen */
-    NP_FD_WRITABLE = 1 << 11,      /* epoll: its share ended before the socket was full */
-    NP_FD_UNIX = 1 << 7,           /* a unix socket */
-    NP_FD_INPUT_ARMED = 1 << 8,    /* io_uring: a receive or accept is in flight */
-    NP_FD_INPUT_CANCELED = 1 << 9, /* io_uring: its cancellation has been asked for */
-    NP_FD_HANGUP_ARMED = 1 << 10,  /* io_uring: a poll for hang-up is in flight */
-    NP_FD_INPUT_ENDED = 1 << 11,   /* io_uring: the owner has been told the end of input */
-    NP_FD_OUTPUT_ARMED = 1 << 12,  /* io_uring: a send is in flight */
-    NP_FD_HANGUP_CANCELED = 1 << 13,
-    NP_FD_OUTPUT_CANCELED = 1 << 14,
-    NP_FD_STARVED = 1 << 15, /* io_uring: its receive found no block to land in */
+    NP_FD_REMOVED = 1 << 3,          /* closed() is due */
+    NP_FD_LISTED = 1 << 4,           /* on one of the backend's lists */
+    NP_FD_READABLE = 1 << 5,         /* an edge came and the socket was not drained since */
+    NP_FD_HUNG_UP = 1 << 6,          /* the peer's end, or an error, has been seen */
+    NP_FD_UNIX = 1 << 7,             /* a unix socket */
+    NP_FD_INPUT_ARMED = 1 << 8,      /* io_uring: a receive or accept is in flight */
+    NP_FD_INPUT_CANCELED = 1 << 9,   /* io_uring: its cancellation has been asked for */
+    NP_FD_HANGUP_ARMED = 1 << 10,    /* io_uring: a poll for hang-up is in flight */
+    NP_FD_INPUT_ENDED = 1 << 11,     /* io_uring: the owner has been told the end of input */
+    NP_FD_WRITABLE = 1 << 11,        /* epoll: its share ended before the socket was full */
+    NP_FD_OUTPUT_ARMED = 1 << 12,    /* io_uring: a send is in flight */
+    NP_FD_HANGUP_CANCELED = 1 << 13, /* io_uring: as INPUT_CANCELED, of the poll */
+    NP_FD_OUTPUT_CANCELED = 1 << 14, /* io_uring: as INPUT_CANCELED, of the send */
+    NP_FD_STARVED = 1 << 15,         /* io_uring: its receive found no block to land in */
 };
 
 struct np_fd {

@@ -2,6 +2,7 @@
  * says otherwise. */
 #include "group.h"
 
+#include "clock.h"
 #include "conn.h"
 #include "log.h"
 #include "runtime.h"
@@ -29,11 +30,7 @@ struct np_sweep {
 
 static void init_locks(struct np_group *group)
 {
-    pthread_condattr_t attributes;
-    pthread_condattr_init(&attributes);
-    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    pthread_cond_init(&group->changed, &attributes);
-    pthread_condattr_destroy(&attributes);
+    np_clock_cond_init(&group->changed);
     pthread_mutex_init(&group->mutex, NULL);
     pthread_mutex_init(&group->shutdown, NULL);
 }
@@ -99,7 +96,7 @@ void np_group_conn_gone(struct np_group *group)
 }
 
 /* A connected socket on its way to its poller. */
-struct handover {
+struct arrival {
     struct np_work work;
     struct np_group *group;
     struct np_poller *poller;
@@ -124,42 +121,42 @@ static void open_here(struct np_group *group, struct np_poller *poller,
     np_group_conn_gone(group);
 }
 
-static void take_over(struct np_work *work)
+static void arrived(struct np_work *work)
 {
-    struct handover handover = *(struct handover *)work;
+    struct arrival arrival = *(struct arrival *)work;
     mcache_free(work);
-    np_count(&handover.poller->counters.accepted, handover.is_adopted);
-    open_here(handover.group, handover.poller, &handover.socket);
+    np_count(&arrival.poller->counters.accepted, arrival.is_adopted);
+    open_here(arrival.group, arrival.poller, &arrival.socket);
 }
 
 void np_group_open_conn(struct np_group *group, struct np_poller *poller,
                         const struct np_socket *socket)
 {
-    struct handover *handover = NULL;
+    struct arrival *arrival = NULL;
     if (!np_poller_is_current(poller))
-        handover = mcache_alloc(sizeof *handover);
+        arrival = mcache_alloc(sizeof *arrival);
     /* Without memory to hand it over it stays here. */
-    struct np_poller *its = handover != NULL ? poller : np_poller_current();
+    struct np_poller *its = arrival != NULL ? poller : np_poller_current();
     np_group_conn_added(group, its);
-    if (handover == NULL) {
+    if (arrival == NULL) {
         open_here(group, its, socket);
         return;
     }
-    *handover = (struct handover){
-        .work.fn = take_over, .group = group, .poller = poller, .socket = *socket};
-    np_poller_post(poller, &handover->work);
+    *arrival =
+        (struct arrival){.work.fn = arrived, .group = group, .poller = poller, .socket = *socket};
+    np_poller_post(poller, &arrival->work);
 }
 
 int np_group_adopt(struct np_group *group, struct np_poller *poller, const struct np_socket *socket)
 {
-    struct handover *handover = mcache_alloc(sizeof *handover);
-    if (handover == NULL)
+    struct arrival *arrival = mcache_alloc(sizeof *arrival);
+    if (arrival == NULL)
         return -ENOMEM;
-    *handover = (struct handover){.work.fn = take_over,
-                                  .group = group,
-                                  .poller = poller,
-                                  .socket = *socket,
-                                  .is_adopted = true};
+    *arrival = (struct arrival){.work.fn = arrived,
+                                .group = group,
+                                .poller = poller,
+                                .socket = *socket,
+                                .is_adopted = true};
     /* Under the mutex: it is on its way before the sweep is, or comes too late. */
     pthread_mutex_lock(&group->mutex);
     bool is_late = np_group_is_shutting_down(group);
@@ -167,11 +164,11 @@ int np_group_adopt(struct np_group *group, struct np_poller *poller, const struc
         group->conn_count++;
         /* Relaxed: a figure. */
         atomic_fetch_add_explicit(&poller->conn_count, 1, memory_order_relaxed);
-        np_poller_post(poller, &handover->work);
+        np_poller_post(poller, &arrival->work);
     }
     pthread_mutex_unlock(&group->mutex);
     if (is_late)
-        mcache_free(handover);
+        mcache_free(arrival);
     return is_late ? -ESHUTDOWN : 0;
 }
 
@@ -229,19 +226,6 @@ static void sweep_all(struct np_group *group, enum sweep_kind kind)
     }
     while (group->sweeping > 0)
         pthread_cond_wait(&group->changed, &group->mutex);
-}
-
-struct timespec np_group_time_in(int64_t timeout_ms)
-{
-    struct timespec at;
-    clock_gettime(CLOCK_MONOTONIC, &at);
-    at.tv_sec += timeout_ms / 1000;
-    at.tv_nsec += (long)(timeout_ms % 1000) * 1000000;
-    if (at.tv_nsec >= 1000000000) {
-        at.tv_nsec -= 1000000000;
-        at.tv_sec++;
-    }
-    return at;
 }
 
 /* Under the mutex, which it leaves while it waits. deadline NULL: none. */
@@ -303,7 +287,7 @@ int np_group_shut_down(struct np_group *group, int64_t timeout_ms,
     int status = np_group_check_shut_down(group, timeout_ms);
     if (status != 0)
         return status;
-    struct timespec deadline = np_group_time_in(timeout_ms);
+    struct timespec deadline = np_clock_in(timeout_ms);
     pthread_mutex_lock(&group->shutdown);
     pthread_mutex_lock(&group->mutex);
     shut_down(group, timeout_ms == NETPOLL_TIMEOUT_NONE ? NULL : &deadline, before_sweep);

@@ -66,8 +66,6 @@ int np_group_check_shut_down(const struct np_group *group, int64_t timeout_ms);
 /* Closes idle connections, but for those on which nothing has come yet: how many these are. Before
  * np_group_shut_down(), by one thread at a time. */
 size_t np_group_close_used(struct np_group *group);
-/* The time on the clock that the group's condition goes by. */
-struct timespec np_group_time_in(int64_t timeout_ms);
 
 /*
  * Ends every connection: idle ones at once, the rest at the deadline, and waits for the last.

@@ -1,8 +1,9 @@
 /* Listening sockets: opened by an address, or given by others. Any thread. */
 #include "listen_socket.h"
 
+#include "socket.h"
+
 #include <errno.h>
-#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <string.h>
@@ -141,10 +142,6 @@ int np_listen_check(int fd, struct np_listen_socket *out)
 
 int np_listen_prepare(int fd)
 {
-    int descriptor = fcntl(fd, F_GETFD);
-    int status = fcntl(fd, F_GETFL);
-    if (descriptor < 0 || status < 0 || fcntl(fd, F_SETFD, descriptor | FD_CLOEXEC) != 0 ||
-        fcntl(fd, F_SETFL, status | O_NONBLOCK) != 0)
-        return -errno;
-    return 0;
+    struct np_socket_flags before;
+    return np_socket_set_flags(fd, &before);
 }

@@ -2,6 +2,7 @@
  * thread. */
 #include "log.h"
 
+#include "clock.h"
 #include "runtime.h"
 
 #include <gopool/panic.h>
@@ -12,7 +13,6 @@
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 #define LINE_BYTES 512
 /* How long suppressed lines are gathered before they are told in one. */
@@ -53,11 +53,9 @@ static void put(const struct np_log *log, enum netpoll_log_level level, const ch
 
 static bool take_token(const struct np_log *log, struct np_log_limit *limit)
 {
-    struct timespec now;
     if (log->interval_ns == 0)
         return true;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    uint64_t now_ns = (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+    uint64_t now_ns = np_clock_ns();
     /* Relaxed: the word stands for itself. */
     uint64_t arrival = atomic_load_explicit(&limit->arrival_ns, memory_order_relaxed);
     uint64_t next;

@@ -1,6 +1,7 @@
 /* One poller thread: wait, dispatch, run what others posted, fire timers, feed the pool. */
 #include "poller.h"
 
+#include "clock.h"
 #include "log.h"
 #include "runtime.h"
 #include "thread.h"
@@ -13,7 +14,6 @@
 #include <stddef.h>
 #include <sys/eventfd.h>
 #include <sys/uio.h>
-#include <time.h>
 #include <unistd.h>
 
 /* Input blocks fill a 64 KiB size class: few large blocks cost least, see docs/performance.md. */
@@ -43,16 +43,9 @@ bool np_poller_is_current(const struct np_poller *poller)
     return current == poller;
 }
 
-static uint64_t clock_ns(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
-}
-
 void np_poller_woke(struct np_poller *poller)
 {
-    poller->woke_ns = clock_ns();
+    poller->woke_ns = np_clock_ns();
 }
 
 uint64_t np_poller_now_ms(const struct np_poller *poller)
@@ -229,7 +222,7 @@ static void memory_tick(struct np_timer *timer)
 /* The clock at the end of the round that began when the kernel returned. */
 static uint64_t end_round(struct np_poller *poller)
 {
-    uint64_t now_ns = clock_ns();
+    uint64_t now_ns = np_clock_ns();
     np_count(&poller->counters.round_ns_sum, now_ns - poller->woke_ns);
     np_count_max(&poller->counters.round_ns_max, now_ns - poller->woke_ns);
     return now_ns;

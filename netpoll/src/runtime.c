@@ -167,6 +167,24 @@ static void free_runtime(struct netpoll_runtime *runtime)
     mcache_free(runtime);
 }
 
+/* What is set is valid. NULL without memory. */
+static struct netpoll_runtime *new_runtime(const struct netpoll_runtime_options *options)
+{
+    struct netpoll_runtime *runtime = mcache_alloc(sizeof *runtime);
+    if (runtime == NULL)
+        return NULL;
+    *runtime = (struct netpoll_runtime){
+        .poller_count = options->pollers != 0 ? options->pollers : cpus_allowed(),
+        .batch_scheduling = !options->disable_batch_scheduling,
+        .demote_idle_ms = options->demote_idle_ms,
+        .fork_count = fork_count,
+    };
+    if (runtime->poller_count > POLLERS_MAX)
+        runtime->poller_count = POLLERS_MAX;
+    np_resolver_init(&runtime->resolver);
+    return runtime;
+}
+
 int netpoll_runtime_create(const struct netpoll_runtime_options *options,
                            struct netpoll_runtime **out)
 {
@@ -178,18 +196,9 @@ int netpoll_runtime_create(const struct netpoll_runtime_options *options,
     int status = check_options(options);
     if (status != 0)
         return status;
-    struct netpoll_runtime *runtime = mcache_alloc(sizeof *runtime);
+    struct netpoll_runtime *runtime = new_runtime(options);
     if (runtime == NULL)
         return -ENOMEM;
-    *runtime = (struct netpoll_runtime){
-        .poller_count = options->pollers != 0 ? options->pollers : cpus_allowed(),
-        .batch_scheduling = !options->disable_batch_scheduling,
-        .demote_idle_ms = options->demote_idle_ms,
-        .fork_count = fork_count,
-    };
-    if (runtime->poller_count > POLLERS_MAX)
-        runtime->poller_count = POLLERS_MAX;
-    np_resolver_init(&runtime->resolver);
     enum netpoll_backend backend = options->backend;
     status = np_log_init(&runtime->log, options);
     if (status == 0)

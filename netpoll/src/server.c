@@ -1,6 +1,7 @@
 /* A server from its options to its end. */
 #include "server.h"
 
+#include "clock.h"
 #include "listener.h"
 #include "log.h"
 #include "runtime.h"
@@ -10,9 +11,7 @@
 #include <netpoll/error.h>
 
 #include <errno.h>
-#include <fcntl.h>
 #include <string.h>
-#include <sys/socket.h>
 
 #define UNIX_MODE_MAX 0777U
 /* How often connections are looked at on which nothing has come yet. */
@@ -74,38 +73,18 @@ int netpoll_server_create(struct netpoll_runtime *runtime, const struct netpoll_
     return 0;
 }
 
-/* 0, or why it is no connection that could be served. */
-static int check_connected(int fd, struct np_socket *out)
-{
-    struct sockaddr_storage peer = {0};
-    socklen_t n = sizeof peer;
-    int type;
-    socklen_t type_bytes = sizeof type;
-    if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &type_bytes) != 0)
-        return -errno;
-    if (type != SOCK_STREAM)
-        return -EPROTOTYPE;
-    if (getpeername(fd, (struct sockaddr *)&peer, &n) != 0)
-        return -errno;
-    *out = (struct np_socket){.fd = fd, .is_unix = peer.ss_family == AF_UNIX};
-    bool is_known = out->is_unix || peer.ss_family == AF_INET || peer.ss_family == AF_INET6;
-    return is_known ? 0 : -EAFNOSUPPORT;
-}
-
 static int adopt(struct netpoll_server *server, const struct np_socket *socket)
 {
-    int descriptor = fcntl(socket->fd, F_GETFD);
-    int status = fcntl(socket->fd, F_GETFL);
-    int adopted = np_listen_prepare(socket->fd);
-    if (adopted == 0 && !socket->is_unix)
+    struct np_socket_flags before;
+    int status = np_socket_set_flags(socket->fd, &before);
+    if (status != 0)
+        return status;
+    if (!socket->is_unix)
         np_socket_set_options(socket->fd, &server->group.options);
-    if (adopted == 0)
-        adopted = np_group_adopt(&server->group, np_server_pick(server), socket);
-    if (adopted != 0) {
-        (void)fcntl(socket->fd, F_SETFD, descriptor);
-        (void)fcntl(socket->fd, F_SETFL, status);
-    }
-    return adopted;
+    status = np_group_adopt(&server->group, np_server_pick(server), socket);
+    if (status != 0)
+        np_socket_restore_flags(socket->fd, &before);
+    return status;
 }
 
 int netpoll_server_adopt(struct netpoll_server *server, int fd)
@@ -113,7 +92,7 @@ int netpoll_server_adopt(struct netpoll_server *server, int fd)
     struct np_socket socket = {.fd = fd};
     if (np_runtime_is_foreign(server->group.runtime))
         return -EPERM;
-    int status = check_connected(fd, &socket);
+    int status = np_socket_check_stream(fd, &socket.is_unix);
     if (status != 0)
         return status;
     if (np_group_is_shutting_down(&server->group))
@@ -145,7 +124,7 @@ static void grant_grace(struct netpoll_server *server, int64_t timeout_ms)
     if (timeout_ms != NETPOLL_TIMEOUT_NONE && left_ms > timeout_ms / 2)
         left_ms = timeout_ms / 2;
     for (; left_ms > 0 && np_group_close_used(group) > 0; left_ms -= GRACE_LOOK_MS) {
-        struct timespec at = np_group_time_in(GRACE_LOOK_MS);
+        struct timespec at = np_clock_in(GRACE_LOOK_MS);
         pthread_mutex_lock(&group->mutex);
         while (group->conn_count > 0 &&
                pthread_cond_timedwait(&group->changed, &group->mutex, &at) != ETIMEDOUT)
@@ -179,15 +158,6 @@ static bool is_stopping_here(struct netpoll_server *server)
     return is_here;
 }
 
-static int64_t ms_until(const struct timespec *at)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    /* Rounded up: the deadline must not come early. */
-    int64_t ms = (at->tv_sec - now.tv_sec) * 1000 + (at->tv_nsec - now.tv_nsec + 999999) / 1000000;
-    return ms > 0 ? ms : 0;
-}
-
 int netpoll_server_shutdown(struct netpoll_server *server, int64_t timeout_ms)
 {
     int status = np_group_check_shut_down(&server->group, timeout_ms);
@@ -195,13 +165,14 @@ int netpoll_server_shutdown(struct netpoll_server *server, int64_t timeout_ms)
         status = -EDEADLK;
     if (status != 0)
         return status;
-    struct timespec deadline = np_group_time_in(timeout_ms);
+    struct timespec deadline = np_clock_in(timeout_ms);
     pthread_mutex_lock(&server->stop);
     bool is_first = !server->stopped;
     if (is_first)
         stop_once(server, timeout_ms);
     pthread_mutex_unlock(&server->stop);
-    int64_t left_ms = timeout_ms == NETPOLL_TIMEOUT_NONE ? timeout_ms : ms_until(&deadline);
+    int64_t left_ms =
+        timeout_ms == NETPOLL_TIMEOUT_NONE ? timeout_ms : np_clock_ms_until(&deadline);
     int aborted = np_group_shut_down(&server->group, left_ms, NULL);
     if (is_first && aborted >= 0)
         np_log(server->group.runtime, NETPOLL_LOG_INFO,

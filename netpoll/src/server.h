@@ -48,7 +48,7 @@ int np_server_check_caller(const struct netpoll_server *server);
 /* Tells the log the addresses from this one on. Any thread, no mutex. */
 void np_server_log_listeners(struct netpoll_server *server, size_t from);
 
-/* admission.c. */
+/* server_admission.c. */
 /* The poller for the next connection. Any thread. */
 struct np_poller *np_server_pick(struct netpoll_server *server);
 /* Room for one connection more: np_server_admission_used() follows. Any thread. */

@@ -30,4 +30,18 @@ void np_socket_set_options(int fd, const struct netpoll_conn_options *options);
 /* From here on close(2) resets the connection. */
 void np_socket_reset_on_close(int fd);
 
+/* A socket that somebody else has connected: 0, or -EBADF, -ENOTSOCK, -EPROTOTYPE,
+ * -EAFNOSUPPORT, -ENOTCONN. */
+int np_socket_check_stream(int fd, bool *is_unix);
+
+/* As fcntl(2) has them. */
+struct np_socket_flags {
+    int status;
+    int descriptor;
+};
+
+/* Adds O_NONBLOCK and FD_CLOEXEC: 0, or -errno and nothing has changed. */
+int np_socket_set_flags(int fd, struct np_socket_flags *before);
+void np_socket_restore_flags(int fd, const struct np_socket_flags *before);
+
 #endif

@@ -28,6 +28,7 @@
  */
 #include "user_timer.h"
 
+#include "clock.h"
 #include "log.h"
 #include "runtime.h"
 
@@ -41,7 +42,6 @@
 #include <linux/futex.h>
 #include <stddef.h>
 #include <sys/syscall.h>
-#include <time.h>
 #include <unistd.h>
 
 enum timer_bits {
@@ -191,13 +191,6 @@ static void take_work(struct np_work *work)
     }
 }
 
-static uint64_t clock_ms(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
-
 static int start(struct netpoll_runtime *runtime, const struct netpoll_timer *form, int64_t in_ms,
                  struct netpoll_timer **out)
 {
@@ -214,7 +207,7 @@ static int start(struct netpoll_runtime *runtime, const struct netpoll_timer *fo
     timer->work.fn = take_work;
     timer->poller = np_runtime_next_poller(runtime);
     /* The clock's own fraction of a millisecond has passed: one more, so as not to be early. */
-    timer->expires_ms = in_ms == 0 ? 0 : clock_ms() + (uint64_t)in_ms + 1;
+    timer->expires_ms = in_ms == 0 ? 0 : np_clock_ms() + (uint64_t)in_ms + 1;
     bool is_posted = in_ms == 0 || !np_poller_is_current(timer->poller);
     atomic_init(&timer->word, is_posted ? (uint32_t)TIMER_POSTED : 0U);
     atomic_init(&timer->refs, 2);

@@ -1,5 +1,6 @@
 /* Listeners on their way to another process, over a unix socket: one record for each, with its
  * descriptor, and an answer when the other process listens on all. Blocking; not a poller. */
+#include "clock.h"
 #include "listener.h"
 #include "runtime.h"
 #include "server.h"
@@ -46,7 +47,7 @@ static int init_peer(struct peer *peer, int fd, int64_t timeout_ms)
     *peer = (struct peer){.fd = fd, .has_deadline = timeout_ms != NETPOLL_TIMEOUT_NONE};
     if (timeout_ms < NETPOLL_TIMEOUT_NONE || timeout_ms > NETPOLL_TIMEOUT_MS_MAX)
         return -EINVAL;
-    peer->deadline = np_group_time_in(timeout_ms);
+    peer->deadline = np_clock_in(timeout_ms);
     /* poll(2) would wait for nothing. */
     return fcntl(fd, F_GETFD) < 0 ? -errno : 0;
 }
@@ -56,11 +57,8 @@ static int wait_for(const struct peer *peer, short events)
 {
     struct pollfd pollfd = {.fd = peer->fd, .events = events};
     for (;;) {
-        struct timespec now;
-        clock_gettime(CLOCK_MONOTONIC, &now);
-        int64_t left_ms = (peer->deadline.tv_sec - now.tv_sec) * 1000 +
-                          (peer->deadline.tv_nsec - now.tv_nsec + 999999) / 1000000;
-        int n = poll(&pollfd, 1, !peer->has_deadline ? -1 : left_ms > 0 ? (int)left_ms : 0);
+        int64_t left_ms = peer->has_deadline ? np_clock_ms_until(&peer->deadline) : -1;
+        int n = poll(&pollfd, 1, (int)left_ms);
         if (n > 0)
             return 0;
         if (n == 0)
