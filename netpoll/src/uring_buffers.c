@@ -55,8 +55,9 @@ static int map(struct np_uring_buffers *buffers)
     void *memory =
         mmap(NULL, ring_bytes(buffers), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (memory == MAP_FAILED) {
+        int status = -errno;
         mcache_free(buffers->blocks);
-        return -errno;
+        return status;
     }
     (void)madvise(memory, ring_bytes(buffers), MADV_DONTFORK);
     buffers->entries = memory;

@@ -116,8 +116,9 @@ NETPOLL_API NETPOLL_MUST_CHECK int netpoll_conn_need(struct netpoll_conn *conn, 
  * @param timeout_ms  0: does not wait; NETPOLL_TIMEOUT_NONE: as long as it takes
  * @return 0; NETPOLL_EOF when fewer are there and no more will come; -ECONNRESET; -ETIMEDOUT, also
  *         when the read deadline has passed; -ESHUTDOWN when the server shuts down and the handler
- *         has consumed nothing; -EDEADLK on a poller of the runtime; -EAGAIN when so many workers
- *         of the pool wait that no further one may, see gopool_options.max_blocked; -EMSGSIZE when
+ *         has consumed nothing; -EDEADLK on a poller of the runtime, unless timeout_ms is 0;
+ *         -EAGAIN when so many workers of the pool wait that no further one may, see
+ *         gopool_options.max_blocked; -EMSGSIZE when
  *         n is above max_message_bytes; -EINVAL for a timeout out of range; -ENOTCONN, also when
  *         another thread closes it meanwhile
  *

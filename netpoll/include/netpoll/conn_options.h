@@ -148,14 +148,16 @@ struct netpoll_conn_options {
     size_t max_message_bytes;
     /** Unread input at which the connection stops receiving, unless need is more; 0: 256 KiB */
     size_t input_high_bytes;
-    /** Unread input at which it goes on; below need it goes on, too. 0: 64 KiB */
+    /** Unread input at which it goes on; below need it goes on, too. 0: 64 KiB, or a quarter of
+     * input_high_bytes where that is less than 64 KiB */
     size_t input_low_bytes;
     /** Room of receive blocks that unread input may keep from others; what comes above that is
      * copied into blocks of its own size. At most NETPOLL_INPUT_PINNED_BYTES_MAX. 0: 1 MiB */
     size_t input_pinned_bytes;
     /** Queued output above which the connection gets no turn and receives nothing; 0: 1 MiB */
     size_t output_high_bytes;
-    /** Queued output at which it goes on. 0: 256 KiB */
+    /** Queued output at which it goes on. 0: 256 KiB, or a quarter of output_high_bytes where that
+     * is less than 256 KiB */
     size_t output_low_bytes;
     /** Output queued before a flush above which the flush is refused. 0: 16 MiB */
     size_t output_hard_bytes;
@@ -163,7 +165,8 @@ struct netpoll_conn_options {
     bool disable_nodelay;    /**< false: TCP_NODELAY, see tcp(7) */
     int32_t keepalive_s;     /**< idle seconds before keep-alive probes, and half as many between
                                   them, see tcp(7); 0: 60; -1: no keep-alive */
-    int64_t user_timeout_ms; /**< TCP_USER_TIMEOUT, see tcp(7). 0: the system's */
+    int64_t user_timeout_ms; /**< TCP_USER_TIMEOUT, see tcp(7); not NETPOLL_TIMEOUT_NONE. 0: the
+                                  system's */
     uint32_t reserved[8];    /**< must be zero */
 };
 

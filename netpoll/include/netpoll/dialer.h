@@ -124,8 +124,8 @@ typedef void netpoll_dialed_fn(struct netpoll_conn *conn, int status, void *arg)
  * @param fn          called exactly once if this returns 0, otherwise never
  * @param out         to cancel it by, to be ended by netpoll_dial_release(); NULL on failure. May
  *                    be NULL
- * @return 0; -EINVAL, also without fn; -EAGAIN when NETPOLL_LOOKUPS_MAX lookups wait; -ESHUTDOWN;
- *         -EPERM; -ENOMEM
+ * @return 0; -EINVAL, also without fn; -ESHUTDOWN; -EPERM; -ENOMEM. What else netpoll_dialer_dial()
+ *         may return is told to fn
  */
 NETPOLL_API NETPOLL_MUST_CHECK int netpoll_dialer_start(struct netpoll_dialer *dialer,
                                                         const char *address, int64_t timeout_ms,
