@@ -74,11 +74,12 @@ enum np_conn_bits {
     NP_CONN_WRITE_CLOSED = 1 << 17, /* no new output; the peer sees the end when the rest is sent */
     NP_CONN_WRITABLE = 1 << 18,     /* on_writable is due */
     NP_CONN_DETACHED = 1 << 19,     /* with CLOSING: the descriptor goes to the user */
+    NP_CONN_DEADLINE = 1 << 20,     /* a read deadline has been set: it is due when a turn ends */
     NP_CONN_WAITS = NP_CONN_WAITS_INPUT | NP_CONN_WAITS_OUTPUT,
     NP_CONN_PAUSED = NP_CONN_PAUSE_INPUT | NP_CONN_PAUSE_OUTPUT | NP_CONN_PAUSE_USER,
     /* What the poller can only go on with when the turn, or the sender, has come to rest. */
-    NP_CONN_POLLER_WAITS_FOR_TURN =
-        NP_CONN_PEER_EOF | NP_CONN_CLOSING | NP_CONN_SHUTDOWN | NP_CONN_PAUSE_INPUT,
+    NP_CONN_POLLER_WAITS_FOR_TURN = NP_CONN_PEER_EOF | NP_CONN_CLOSING | NP_CONN_SHUTDOWN |
+                                    NP_CONN_PAUSE_INPUT | NP_CONN_DEADLINE,
     NP_CONN_POLLER_WAITS_FOR_SENDER =
         NP_CONN_CLOSING | NP_CONN_SHUTDOWN | NP_CONN_PAUSE_OUTPUT | NP_CONN_WRITE_CLOSED,
 };

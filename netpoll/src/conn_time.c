@@ -80,7 +80,7 @@ static uint64_t write_limit(const struct netpoll_conn *conn, uint64_t now)
     if (conn->output.started)
         limit = after(widen(now, conn->output.progress_ms),
                       np_conn_timeout_ms(conn, NETPOLL_WRITE_TIMEOUT));
-    if (deadline != 0 && linkbuffer_unread(conn->output.lb) > 0)
+    if (deadline != 0 && np_conn_unsent(conn) > 0)
         limit = earlier(limit, (uint64_t)deadline);
     return limit;
 }
@@ -88,15 +88,20 @@ static uint64_t write_limit(const struct netpoll_conn *conn, uint64_t now)
 /* A message that has begun, or is awaited until a deadline, and that nobody works on. */
 static uint64_t read_limit(const struct netpoll_conn *conn, uint64_t now, uint64_t word)
 {
-    if (conn->group->options.on_request == NULL || (word & NP_TURN_MASK) != NP_TURN_IDLE ||
-        (word & (NP_CONN_PAUSED | NP_CONN_PEER_EOF)) != 0 || np_conn_is_request_due(conn, word))
+    int64_t timeout_ms = np_conn_timeout_ms(conn, NETPOLL_READ_TIMEOUT);
+    if (conn->group->options.on_request == NULL ||
+        (word & (NP_CONN_PAUSED | NP_CONN_PEER_EOF)) != 0)
+        return NEVER;
+    /* What the turn leaves may be overlooked when it ends: hand_back() goes by a hint. */
+    if ((word & NP_TURN_MASK) != NP_TURN_IDLE)
+        return after(now, timeout_ms);
+    if (np_conn_is_request_due(conn, word))
         return NEVER;
     int64_t deadline = np_conn_deadline_ms(conn, NETPOLL_READ_DEADLINE);
     uint64_t limit = deadline != 0 ? (uint64_t)deadline : NEVER;
     if (linkbuffer_unread(conn->input.lb) == 0)
         return limit;
-    return earlier(limit, after(widen(now, read_ms(&conn->input.message_ms)),
-                                np_conn_timeout_ms(conn, NETPOLL_READ_TIMEOUT)));
+    return earlier(limit, after(widen(now, read_ms(&conn->input.message_ms)), timeout_ms));
 }
 
 static uint64_t idle_limit(const struct netpoll_conn *conn, uint64_t now, uint64_t word)
@@ -211,14 +216,15 @@ void np_conn_time_up(struct np_timer *timer)
 }
 
 /* A limit has changed: the poller arms its timer anew, and who waits looks. */
-static int set_limit(struct netpoll_conn *conn, _Atomic int64_t *limit, int64_t value)
+static int set_limit(struct netpoll_conn *conn, _Atomic int64_t *limit, int64_t value,
+                     uint32_t bits)
 {
     int status = np_state_begin_use(&conn->state);
     if (status != 0)
         return status;
     /* Relaxed: the poke is a transition of the state word, after which the poller reads it. */
     atomic_store_explicit(limit, value, memory_order_relaxed);
-    if (np_state_poke(&conn->state, 0))
+    if (np_state_poke(&conn->state, bits))
         np_conn_poke(conn);
     np_state_wake(&conn->state, NP_CONN_WAITS);
     if (np_state_end_use(&conn->state))
@@ -238,7 +244,7 @@ int netpoll_conn_set_timeout(struct netpoll_conn *conn, enum netpoll_timeout whi
         return -EINVAL;
     struct np_conn_extra *extra;
     int status = np_conn_extra(conn, &extra);
-    return status != 0 ? status : set_limit(conn, &extra->timeouts_ms[which], timeout_ms);
+    return status != 0 ? status : set_limit(conn, &extra->timeouts_ms[which], timeout_ms, 0);
 }
 
 int netpoll_conn_set_deadline(struct netpoll_conn *conn, enum netpoll_deadline which, int64_t in_ms)
@@ -250,5 +256,7 @@ int netpoll_conn_set_deadline(struct netpoll_conn *conn, enum netpoll_deadline w
     if (status != 0)
         return status;
     int64_t at = in_ms == NETPOLL_TIMEOUT_NONE ? 0 : (int64_t)np_clock_ms() + in_ms;
-    return set_limit(conn, &extra->deadlines_ms[which], at);
+    /* A turn may run, and leave nothing that would bring the poller to look. */
+    uint32_t bits = which == NETPOLL_READ_DEADLINE ? NP_CONN_DEADLINE : 0;
+    return set_limit(conn, &extra->deadlines_ms[which], at, bits);
 }

@@ -44,6 +44,13 @@ static int look_at_input(const struct wait *wait, uint64_t word)
     return status == -EAGAIN && is_stopping ? -ESHUTDOWN : status;
 }
 
+/* Why it will not be sent: its own limits may have ended it before who waits looked at the clock.
+ */
+static int why_dropped(const struct netpoll_conn *conn)
+{
+    return netpoll_conn_reason(conn) == NETPOLL_CLOSE_WRITE_TIMEOUT ? -ETIMEDOUT : -ENOTCONN;
+}
+
 static int look_at_output(const struct netpoll_conn *conn)
 {
     size_t unsent = np_conn_unsent(conn);
@@ -52,12 +59,12 @@ static int look_at_output(const struct netpoll_conn *conn)
     bool is_sending = (word & NP_SENDER_MASK) != NP_SENDER_NONE;
     bool is_aborted = (word & NP_CONN_ABORTED) != 0;
     if ((word & NP_CONN_ENDED) != 0)
-        return unsent == 0 && !is_sending && !is_aborted ? 0 : -ENOTCONN;
+        return unsent == 0 && !is_sending && !is_aborted ? 0 : why_dropped(conn);
     /* While it is encoded it lies in neither buffer: then the sender says when it is done. */
     bool may_miss = conn->group->options.transform != NULL && is_sending;
     if (unsent == 0 && !may_miss)
         return 0;
-    return is_aborted ? -ENOTCONN : -EAGAIN;
+    return is_aborted ? why_dropped(conn) : -EAGAIN;
 }
 
 /* The bit is set before the look: see conn_state.h. */

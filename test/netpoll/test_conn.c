@@ -202,6 +202,33 @@ Test(conn, peer_is_told_as_text)
     expect_peer_on(unix_name, "unix:");
 }
 
+/* Until the last one has run each is called once; from then on none is taken. */
+TEST_BOTH_MODES(conn, a_close_callback_that_comes_too_late_is_refused)
+{
+    struct birth birth = BIRTH_INIT;
+    struct rig rig = {0};
+    struct netpoll_conn_options options = {
+        .on_connect = grab_conn, .on_request = note_request, .handler = *mode, .arg = &birth};
+    uint64_t taken = 0;
+    int status;
+    rig_start(&rig, &options);
+    int fd = rig_dial(&rig);
+    event_wait(&birth.grab.connects, 1);
+    cr_assert_eq(netpoll_conn_close(birth.grab.conn), 0);
+    do {
+        status = netpoll_conn_add_close_callback(birth.grab.conn, note_close, &birth);
+        taken += status == 0;
+        event_wait(&birth.closes, taken);
+    } while (status == 0);
+    cr_assert_eq(status, -ENOTCONN);
+    WAIT_UNTIL(rig_stats(&rig).connections == 0);
+    cr_assert_eq(netpoll_conn_add_close_callback(birth.grab.conn, note_close, &birth), -ENOTCONN);
+    netpoll_conn_release(birth.grab.conn);
+    client_close(fd);
+    rig_finish_when_idle(&rig);
+    cr_assert_eq(event_count(&birth.closes), taken);
+}
+
 Test(conn, close_callbacks_need_a_function)
 {
     struct birth birth = BIRTH_INIT;

@@ -317,6 +317,15 @@ TEST_BOTH_MODES(conn_end, a_retained_connection_answers_after_the_peers_end)
     free(fate.large);
 }
 
+static void refuse_detached(struct netpoll_conn *conn, int fd, struct linkbuffer *unread, void *arg)
+{
+    (void)conn;
+    (void)fd;
+    (void)unread;
+    (void)arg;
+    CHECK(!"what was refused is not called");
+}
+
 /* Every call that a thread with a handle may make. */
 static void expect_not_connected(struct netpoll_conn *conn, struct fate *fate)
 {
@@ -335,6 +344,14 @@ static void expect_not_connected(struct netpoll_conn *conn, struct fate *fate)
     cr_assert_eq(netpoll_conn_abort(conn), -ENOTCONN);
     cr_assert_eq(netpoll_conn_post(conn, close_it, NULL), -ENOTCONN);
     cr_assert_eq(netpoll_conn_peer(conn, address, sizeof address), -ENOTCONN);
+    cr_assert_eq(netpoll_conn_local(conn, address, sizeof address), -ENOTCONN);
+    cr_assert_eq(netpoll_conn_flush_wait(conn, NETPOLL_TIMEOUT_NONE), -ENOTCONN);
+    cr_assert_eq(netpoll_conn_shutdown_write(conn), -ENOTCONN);
+    cr_assert_eq(netpoll_conn_set_timeout(conn, NETPOLL_IDLE_TIMEOUT, 1), -ENOTCONN);
+    cr_assert_eq(netpoll_conn_set_deadline(conn, NETPOLL_READ_DEADLINE, 1), -ENOTCONN);
+    cr_assert_eq(netpoll_conn_pause(conn), -ENOTCONN);
+    cr_assert_eq(netpoll_conn_resume(conn), -ENOTCONN);
+    cr_assert_eq(netpoll_conn_detach(conn, refuse_detached, NULL), -ENOTCONN);
     linkbuffer_destroy(lb);
 }
 

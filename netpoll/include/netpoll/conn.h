@@ -197,10 +197,11 @@ NETPOLL_API NETPOLL_MUST_CHECK int netpoll_conn_flush(struct netpoll_conn *conn)
  * Flushes, and waits until the kernel has taken everything that is queued.
  *
  * @param timeout_ms  0: does not wait; NETPOLL_TIMEOUT_NONE: as long as it takes
- * @return 0; -ETIMEDOUT, also when the write deadline has passed: what is left stays queued;
- *         -EDEADLK on a poller of the runtime; -EAGAIN when so many workers of the pool wait that
- *         no further one may, see gopool_options.max_blocked: what was written is flushed; -EINVAL
- *         for a timeout out of range; otherwise as netpoll_conn_flush()
+ * @return 0; -ETIMEDOUT: what is left stays queued, unless it is the write deadline or
+ *         write_timeout_ms that has passed, which abort the connection; -EDEADLK on a poller of the
+ *         runtime, unless timeout_ms is 0; -EAGAIN when so many workers of the pool wait that no
+ *         further one may, see gopool_options.max_blocked: what was written is flushed; -EINVAL for
+ *         a timeout out of range; otherwise as netpoll_conn_flush()
  *
  * Thread: that of the other writing calls. On a worker of the pool another one takes its place.
  */
