@@ -10,6 +10,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 TestSuite(conn_half_close, .timeout = 60);
 
@@ -295,4 +296,37 @@ TEST_BOTH_MODES(conn_half_close, a_shutdown_ends_it)
     rig_finish(&rig);
     cr_assert_eq(talk.reason, NETPOLL_CLOSE_SHUTDOWN);
     free(talk.large);
+}
+
+struct kept {
+    struct event told;
+    int fd;
+};
+
+static void keep_detached(struct netpoll_conn *conn, int fd, struct linkbuffer *unread, void *arg)
+{
+    struct kept *kept = arg;
+    (void)conn;
+    CHECK(unread == NULL);
+    kept->fd = fd;
+    event_add(&kept->told);
+}
+
+/* Also when the descriptor leaves before the last of it, and stays open. */
+TEST_BOTH_MODES(conn_half_close, the_end_is_sent_by_a_connection_that_is_detached)
+{
+    struct talk talk = TALK_INIT;
+    struct kept kept = {.told = EVENT_INIT};
+    struct rig rig = {0};
+    int fd = start(&rig, &talk, *mode, consume_all);
+    queue_large(talk.grab.conn, &talk);
+    cr_assert_eq(netpoll_conn_shutdown_write(talk.grab.conn), 0);
+    cr_assert_eq(netpoll_conn_detach(talk.grab.conn, keep_detached, &kept), 0);
+    expect_large(fd);
+    cr_assert(client_sees_end(fd));
+    event_wait(&kept.told, 1);
+    cr_assert_geq(kept.fd, 0);
+    cr_assert_eq(close(kept.fd), 0);
+    client_close(fd);
+    finish(&rig, &talk);
 }
