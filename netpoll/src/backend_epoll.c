@@ -263,8 +263,6 @@ static void hung_up_while_paused(struct np_fd *fd)
 
 static void dispatch(struct epoll_state *state, struct np_fd *fd, uint32_t events)
 {
-    /* A unix peer's orderly close(2) hangs up at once, with its bytes still to be read. */
-    uint32_t broken = (fd->flags & NP_FD_UNIX) != 0 ? EPOLLERR : EPOLLHUP | EPOLLERR;
     if (fd->kind == NP_FD_WATCH) {
         if (may_go_on(fd, NP_FD_INPUT_WANTED))
             fd->ops->input_done(fd, events); /* the bits of poll(2) */
@@ -279,7 +277,9 @@ static void dispatch(struct epoll_state *state, struct np_fd *fd, uint32_t event
         write_ready(state, fd);
     if ((fd->flags & (NP_FD_READABLE | NP_FD_HUNG_UP)) != 0)
         input_ready(state, fd);
-    if (fd->kind == NP_FD_STREAM && (events & broken) != 0 &&
+    /* Not EPOLLHUP: that comes too when both sides have ended in order, with bytes still to be
+     * read. */
+    if (fd->kind == NP_FD_STREAM && (events & EPOLLERR) != 0 &&
         (fd->flags & (NP_FD_REMOVED | NP_FD_INPUT_WANTED | NP_FD_HUNG_UP)) == NP_FD_HUNG_UP)
         hung_up_while_paused(fd);
 }

@@ -131,13 +131,13 @@ static void read_lent(struct np_uring *state, struct np_fd *fd)
 }
 
 /* The end of a connection that is not received from: unread bytes in the socket are not waited
- * for. A unix peer's orderly close(2) hangs up at once, with its bytes still to be read. */
+ * for. Not POLLHUP: that comes too when both sides have ended in order, with bytes still to be
+ * read. */
 static void hung_up(struct np_fd *fd, int events)
 {
     int error = 0;
     socklen_t len = sizeof error;
-    int broken = (fd->flags & NP_FD_UNIX) != 0 ? POLLERR : POLLERR | POLLHUP;
-    if (!is_open(fd) || (fd->flags & NP_FD_INPUT_WANTED) != 0 || (events & broken) == 0)
+    if (!is_open(fd) || (fd->flags & NP_FD_INPUT_WANTED) != 0 || (events & POLLERR) == 0)
         return;
     if (getsockopt(fd->fd, SOL_SOCKET, SO_ERROR, &error, &len) != 0 || error == 0)
         error = ECONNRESET;

@@ -4,6 +4,8 @@
 
 #include <linkbuffer/linkbuffer.h>
 
+#include <netpoll/timer.h>
+
 #include <criterion/criterion.h>
 #include <criterion/parameterized.h>
 #include <errno.h>
@@ -209,7 +211,46 @@ TEST_BOTH_MODES(conn_half_close, input_comes_after_the_end_of_output)
     client_close(fd);
     WAIT_UNTIL(netpoll_conn_is_at_end(talk.grab.conn));
     finish(&rig, &talk);
-    cr_assert_eq(talk.reason, NETPOLL_CLOSE_EOF);
+    cr_assert_eq(talk.reason, NETPOLL_CLOSE_EOF, "reason %d", (int)talk.reason);
+}
+
+static void note_round(struct netpoll_timer *timer, void *arg)
+{
+    (void)timer;
+    event_add(arg);
+}
+
+/* A round that began after this call was made has ended. */
+static void let_the_poller_look(const struct rig *rig)
+{
+    struct event rounds = EVENT_INIT;
+    for (uint32_t i = 1; i <= 2; i++) {
+        struct netpoll_timer *timer;
+        CHECK(netpoll_timer_after(rig->runtime, 1, note_round, &rounds, &timer) == 0);
+        event_wait(&rounds, i);
+        netpoll_timer_release(timer);
+    }
+}
+
+/* Both sides have ended, which hangs up the socket; what came before is still to be read. */
+TEST_BOTH_MODES(conn_half_close, input_that_rests_survives_the_ends_of_both_sides)
+{
+    struct talk talk = TALK_INIT;
+    struct rig rig = {.pollers = 1};
+    char back[6];
+    int fd = start(&rig, &talk, *mode, end_output_once);
+    client_send(fd, "x", 1);
+    cr_assert_eq(client_receive(fd, back, 6), 6);
+    cr_assert(client_sees_end(fd));
+    cr_assert_eq(netpoll_conn_pause(talk.grab.conn), 0);
+    client_send(fd, talk.large, 20000);
+    client_close(fd);
+    let_the_poller_look(&rig);
+    cr_assert_eq(netpoll_conn_resume(talk.grab.conn), 0);
+    WAIT_UNTIL(netpoll_conn_is_at_end(talk.grab.conn));
+    finish(&rig, &talk);
+    cr_assert_eq(atomic_load_explicit(&talk.consumed, memory_order_relaxed), 20001);
+    cr_assert_eq(talk.reason, NETPOLL_CLOSE_EOF, "reason %d", (int)talk.reason);
 }
 
 /* From another thread, with much of the output on its way. */
