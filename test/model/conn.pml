@@ -1,14 +1,25 @@
 /* model: connection state word
- * run: spin -a, gcc -O2 -DSAFETY -DCOLLAPSE, ./pan -m10000
- * flags: -O2 -DSAFETY -DCOLLAPSE
+ * run: spin -a, gcc -O2 -DSAFETY, ./pan -m10000
  * pan: -m10000
- * mutants: HANDBACK SENDMORE USES POKE PAUSE CLOSEIDLE TAILPOKE LATEPOKE ENDPOKED ENDPIN NEEDLOW
+ * mutants: HANDBACK SENDMORE USES POKE PAUSE CLOSEIDLE TAILPOKE LATEPOKE ENDPOKED ENDPIN NEEDLOW CLOSEWAKE ENDWAKE SENTWAKE DROPPED EOFWAKE STOPWAKE LIMITWAKE TELL LOOKFIRST NEEDLATE NEEDKEPT WAITPOKE POLL POLLNEED NEEDBACK RESUME RESUMEPOKE HELD FINEARLY LENTPOKE FINLEFT ROOMLATE ROOMCLEAR DETACHLATE OUTEARLY
  */
 
 /*
  * The word of netpoll/src/conn_state.h, one variable per field. A transition is one atomic step;
  * whatever happens between two transitions (a look at the buffers, a system call) is a step of its
  * own. Spin's memory is sequentially consistent: which orders the C code needs is not shown here.
+ * conn_word.inc has the word and the transitions of several threads, conn_poller.inc the poller.
+ *
+ * In it: turns on the pool and on the poller, also of several shares, posts, output of threads and
+ * of the poller, pauses of both directions and by the user, waits for input and output with
+ * deadlines that pass or change, reads without a turn, half-close, on_writable, detach, close,
+ * abort, the peer's end and its reset, the idle timeout, shutdown, and the last turn; which
+ * references keep the memory, and who gets the descriptor. Waking is one step with the transition
+ * that finds who waits.
+ *
+ * Not in it: transforms and framers, on_connect and on_cancel, the wait for the peer's end behind
+ * the last byte (linger), the other time limits and the wheel, a pool that takes no task, and the
+ * backends beyond "input comes, room comes".
  *
  * init chooses one of several small worlds; ONLY=n keeps the world n. A mutant takes one rule away
  * and must lead to an error:
@@ -23,162 +34,78 @@
  *   ENDPOKED    ENDED waits for the poke on its way
  *   ENDPIN      the poller holds a reference of its own from ENDED until the last turn is due
  *   NEEDLOW     input below what the handler waits for is not paused
+ * Waits:
+ *   CLOSEWAKE   closing wakes who waits
+ *   ENDWAKE     so does ENDED, for what the poller closes itself
+ *   SENTWAKE    so does giving up the sender
+ *   DROPPED     who waits for the output looks at the word behind the buffer
+ *   EOFWAKE     so does the end of the input
+ *   STOPWAKE    so does a shutdown
+ *   LIMITWAKE   so does a change of a deadline
+ *   TELL        who brings input makes its transition after it
+ *   LOOKFIRST   who waits for the output sets its bit before it looks
+ *   NEEDLATE    who waits for input says how much before it sets its bit
+ *   NEEDKEPT    when it has come, need is what it was
+ *   WAITPOKE    a wait for more than PAUSE_INPUT was set for pokes the poller
+ *   POLL        who reads without a turn pokes the poller when the input may go on
+ *   POLLNEED    also when it may go on because of what the reader asks for
+ *   NEEDBACK    what it asks for and does not find is asked for until it comes
+ * Pause, half-close, on_writable, detach:
+ *   RESUME      resuming claims a turn
+ *   RESUMEPOKE  resuming pokes
+ *   HELD        no request starts while PAUSE_USER is set
+ *   FINEARLY    the end of the output is sent when nothing is left before it
+ *   LENTPOKE    a poller that gives up the sender between two looks looks again
+ *   FINLEFT     a descriptor that leaves before the end of its output was sent takes it along
+ *   ROOMLATE    WRITABLE is set before the turn is claimed
+ *   ROOMCLEAR   WRITABLE is cleared before on_writable is called
+ *   DETACHLATE  a connection that is closing already is not detached
+ *   OUTEARLY    who gets the descriptor is decided after ENDED
  */
-mtype = { IDLE, SCHEDULED, RUNNING, AGAIN, NONE, THREAD, POLLER };
-mtype turn = IDLE;
-mtype sender = NONE;
-bool peer_eof, reset, closing, aborted, ended, stopping, pause_input, pause_output, poked, more;
-byte uses;
-
-/* Shared beside the word. */
-byte unread;            /* input that nobody has consumed */
-byte need = 1;          /* unread input that is worth a turn; written by the turn's runner */
-bool eof_seen;          /* a handler saw the end and left the rest: no turn is due for it */
-byte posts;             /* accepted and not run */
-byte queued;            /* published and not sent */
-byte handles;           /* of the user; each keeps the memory, too */
-bool inbox;             /* the poke has reached the poller */
-bool due;               /* the turn has reached its executor */
-bool lent;              /* inline: the poller's thread runs the turn */
-bool gone;              /* the last turn has dropped the connection's own reference */
-bool pinned;            /* the poller holds another one */
-
-/* The descriptor and its peer. */
-bool is_open = true, shut, dead, out_ready, reset_event;
-byte space;             /* pieces that the socket still takes */
-
-/* What may happen in this world. */
-byte in_left, space_left, h_flush, f_flush, f_post;
-bool fin_left, reset_left, deadline_left, h_close, f_close, f_stop, h_retain;
-bool may_abort, may_requeue, is_inline, keeps_handle;
-
-/* What has happened. */
-byte running, sending, disconnects, posted, posts_run, flushed, sent;
-byte owed;              /* flushed before CLOSING */
-bool in_tail;           /* the first runner has handed back and still delivers its poke */
-
-#define HIGH 2          /* unread input that pauses the input; it resumes at LOW */
-#define LOW 1
-#define OUT_HIGH 2      /* the same for queued output */
-#define OUT_LOW 0
-
-#define INPUT_WANTED (!peer_eof && !closing && !pause_input && !pause_output)
-#define INPUT_LOW (unread <= LOW || (unread < need && !MUTANT(NEEDLOW)))
-#define INPUT_HIGH (unread >= HIGH && unread >= need)
-#define TURN_DUE(eof) (unread >= need || (eof && unread > 0 && !eof_seen))
-#define TURN_AWAITED (pause_input || closing || peer_eof || stopping)
-#define SENDER_AWAITED (closing || stopping || pause_output)
-#define WORLD(n) (ONLY == 0 || ONLY == n)
-#define WHEN(condition, steps) if :: condition -> steps :: else fi
-#define TURN_OF_POLLER (is_inline -> RUNNING : SCHEDULED)
-#define SENDER_OF_TURN (is_inline -> POLLER : THREAD)
-
-/* MUTANT(X) is 1 with -DMUTANT_X and 0 without, as the kernel's IS_ENABLED(). */
-#define SECOND_OF(first, second, ...) second
-#define COMMA_1 0,
-#define MUTANT(name) EXPANDED(MUTANT_##name)
-#define EXPANDED(value) IS_ONE(value)
-#define IS_ONE(value) FOLLOWS(COMMA_##value)
-#define FOLLOWS(comma) SECOND_OF(comma 1, 0)
-
+/* A mutant is looked for in the world that shows it. */
 #ifndef ONLY
-#define ONLY 0
+#define ONLY \
+    1 * (MUTANT(HANDBACK) + MUTANT(POKE) + MUTANT(PAUSE) + MUTANT(TAILPOKE) + \
+          MUTANT(NEEDLOW)) + \
+    2 * (MUTANT(SENDMORE) + MUTANT(LATEPOKE) + MUTANT(ENDPIN)) + \
+    5 * (MUTANT(ENDPOKED)) + \
+    7 * (MUTANT(CLOSEIDLE)) + \
+    10 * (MUTANT(USES)) + \
+    12 * (MUTANT(RESUME) + MUTANT(RESUMEPOKE) + MUTANT(HELD)) + \
+    14 * (MUTANT(NEEDKEPT) + MUTANT(WAITPOKE)) + \
+    15 * (MUTANT(CLOSEWAKE) + MUTANT(ENDWAKE) + MUTANT(EOFWAKE) + MUTANT(STOPWAKE) + \
+          MUTANT(LIMITWAKE) + MUTANT(TELL) + MUTANT(NEEDLATE)) + \
+    16 * (MUTANT(POLL) + MUTANT(POLLNEED) + MUTANT(NEEDBACK)) + \
+    17 * (MUTANT(SENTWAKE) + MUTANT(DROPPED) + MUTANT(LOOKFIRST)) + \
+    18 * (MUTANT(FINEARLY) + MUTANT(LENTPOKE) + MUTANT(FINLEFT)) + \
+    19 * (MUTANT(ROOMLATE) + MUTANT(ROOMCLEAR)) + \
+    20 * (MUTANT(DETACHLATE) + MUTANT(OUTEARLY))
 #endif
+#define WORLD(n) (ONLY == 0 || ONLY == n)
 
-/* Part of a transition: POKED, and p when the caller has to deliver. */
-#define SET_POKED WHEN(!poked, poked = true; p = true)
-
-inline deliver() {
-    WHEN(p, atomic { assert(!inbox && !gone); inbox = true; p = false })
-}
-
-inline claim_turn(as) {
-    atomic {
-        if
-        :: turn == IDLE -> turn = as; assert(!due && running == 0); due = true
-        :: turn == RUNNING -> turn = AGAIN
-        :: else
-        fi
-    }
-}
-
-inline close_conn(abort) {
-    atomic {
-        WHEN(!ended,
-             WHEN(!closing, closing = true; owed = flushed);
-             aborted = aborted || abort;
-             SET_POKED)
-    };
-    deliver()
-}
-
-/* One system call. result: 0 sent, 1 full, 2 failed. */
-#define SEND_ONE \
-    assert(is_open && sending == 1); \
-    if \
-    :: dead || shut -> result = 2 \
-    :: !(dead || shut) && space > 0 -> space--; sent++; result = 0 \
-    :: !(dead || shut) && space == 0 -> result = 1 \
-    fi
-
-inline send_as_thread() {
-    do
-    :: atomic { queued > 0 && result != 2 -> assert(uses > 0); SEND_ONE };
-        if
-        :: atomic { result == 0 -> queued-- }
-        :: result == 2 -> close_conn(true)
-        :: atomic { result == 1 -> sender = POLLER; sending--; uses--; SET_POKED;
-                    is_sender = false; result = 0 };
-            deliver(); break
-        fi
-    :: else ->
-        atomic {
-            result = 0;
-            if
-            :: more && !MUTANT(SENDMORE) -> more = false
-            :: else ->
-                sender = NONE; sending--; uses--; is_sender = false;
-                WHEN(SENDER_AWAITED, SET_POKED)
-            fi
-        };
-        WHEN(!is_sender, deliver(); break)
-    od
-}
-
-inline flush(as) {
-    if
-    :: closing
-    :: else ->
-        atomic { queued++; flushed++; WHEN(!closing, owed = flushed) };
-        atomic {
-            if
-            :: ended
-            :: !ended && sender != NONE -> more = true
-            :: !ended && sender == NONE ->
-                sender = as;
-                WHEN(as == THREAD, uses++; sending++; is_sender = true)
-            fi
-        };
-        WHEN(is_sender, send_as_thread());
-        WHEN(queued >= OUT_HIGH,
-             atomic { WHEN(!ended, pause_output = true; SET_POKED) }; deliver())
-    fi
-}
+#include "conn_word.inc"
+#include "conn_poller.inc"
 
 inline run_post() {
     assert(disconnects == 0);
     posts_run++;
     if
-    :: h_flush > 0 && !closing -> h_flush--; flush(SENDER_OF_TURN)
-    :: atomic { h_retain -> h_retain = false; handles++ }
+    :: h_flush > 0 && !closing -> h_flush--; flush(SENDER_OF_TURN, ignored)
+    :: atomic { h_retain -> h_retain = false; handles++; granted = true }
     :: true
     fi
+}
+
+inline pause() {
+    atomic { WHEN(!ended, pause_user = true; SET_POKED) };
+    deliver()
 }
 
 /* A worker of the pool; with inline handlers the turn's part of the poller's thread. */
 proctype runner(bool second)
 {
     bool p, saw_eof, saw_last, is_held_up, is_sender;
+    bool saw_room, saw_closing, saw_end, saw_pause, is_over, found;
     byte seen, result;
 
 end_wait:
@@ -192,30 +119,35 @@ look:
     atomic {
         assert(!gone);
         saw_last = ended;
-        is_held_up = closing || pause_output;
-        saw_eof = peer_eof
+        is_held_up = closing || pause_output || (pause_user && !MUTANT(HELD));
+        saw_eof = peer_eof;
+        saw_room = writable && !closing
     };
     if :: atomic { posts > 0 -> posts-- }; run_post(); goto look :: else fi;
     if
+    :: atomic { saw_room -> saw_room = false; goto room }
     :: saw_last -> goto finish
-    :: !saw_last && is_held_up -> goto hand_back
-    :: atomic { !saw_last && !is_held_up && TURN_DUE(saw_eof) -> seen = unread; need = 1 }
+    :: !saw_room && !saw_last && is_held_up -> goto hand_back
+    :: atomic { !saw_room && !saw_last && !is_held_up && TURN_DUE(saw_eof) ->
+                seen = unread; need = 1; asked = 1;
+                assert(disconnects == 0 && !handler_paused); WHEN(h_wait > 0, goto wait) }
     :: else -> goto hand_back
     fi;
 
+request:
     /* on_request consumes all, or one and perhaps asks for more than is left, or nothing */
-    assert(disconnects == 0);
     if
     :: atomic { unread = unread - seen; seen = 0 }
     :: atomic { seen > 1 -> unread--; seen-- };
-        if :: need = seen + 1 :: true fi
-    :: need = seen + 1; WHEN(saw_eof, eof_seen = true)
+        if :: atomic { need = seen + 1; asked = need } :: true fi
+    :: atomic { need = seen + 1; asked = need }; WHEN(saw_eof, eof_seen = true)
     fi;
     atomic { saw_eof = false; seen = 0; assert(!gone) };
     if
-    :: atomic { h_retain -> h_retain = false; handles++ }
-    :: h_flush > 0 -> h_flush--; flush(SENDER_OF_TURN)
-    :: h_close -> h_close = false; close_conn(false)
+    :: atomic { h_retain -> h_retain = false; handles++; granted = true }
+    :: h_flush > 0 -> h_flush--; flush(SENDER_OF_TURN, ignored)
+    :: h_close -> h_close = false; close_conn(false, false)
+    :: h_pause -> h_pause = false; atomic { handler_paused = !closing }; pause()
     :: true
     fi;
     if
@@ -224,6 +156,18 @@ look:
         goto end_wait
     :: goto look
     fi;
+
+wait:
+    wait_for_input(h_wait);
+    atomic { h_wait = 0; found = false; seen = unread; goto request };
+
+room:
+    assert(disconnects == 0);
+    atomic { WHEN(!MUTANT(ROOMCLEAR), writable = false) };
+    has_room = false;
+    if :: h_flush > 0 -> h_flush--; flush(SENDER_OF_TURN, ignored) :: true fi;
+    atomic { WHEN(MUTANT(ROOMCLEAR), writable = false) };
+    goto look;
 
 hand_back:
     atomic {
@@ -242,34 +186,117 @@ hand_back:
 
 finish:
     atomic {
-        disconnects++; assert(disconnects == 1 && posts == 0); gone = true; running--; lent = false
+        disconnects++; assert(disconnects == 1 && posts == 0);
+        WHEN(IS_HANDED_OUT, assert(is_open && !cut); handed_out = true);
+        queued = 0; gone = true; running--; lent = false
     }
+}
+
+/* Waits for input and consumes it. */
+inline read_input(n) {
+    wait_for_input(n);
+    atomic { WHEN(found, unread = unread - (n); found = false) }
+}
+
+/* A read that does not wait, of so much, or 0: of what is there; or a wait without time. */
+inline poll_for_input(n) {
+    atomic { saw_closing = closing; saw_end = peer_eof; saw_pause = pause_input };
+    WHEN(saw_pause && INPUT_LOW && !MUTANT(POLL), poke());
+    want(n);
+    WHEN(saw_pause && !is_over && INPUT_LOW && !MUTANT(POLLNEED), poke());
+    atomic {
+        WHEN(!is_over && MUTANT(NEEDBACK), need = 1);
+        WHEN(found, unread = (n > 0 -> unread - (n) : 0); asked = 0);
+        found = false; is_over = false; saw_closing = false; saw_end = false; saw_pause = false
+    }
+}
+
+/* netpoll_conn_resume() */
+inline resume() {
+    if
+    :: atomic { !ended -> uses++ };
+        atomic { pause_user = false; handler_paused = false;
+                 WHEN(!ended && !MUTANT(RESUMEPOKE), SET_POKED); deliver() };
+        WHEN(!MUTANT(RESUME), claim_turn(SCHEDULED));
+        atomic { end_use() }
+    :: else
+    fi
+}
+
+/* netpoll_conn_set_deadline(): it has passed, or there is none. */
+inline set_deadline() {
+    if
+    :: atomic { !ended -> uses++ };
+        late = !late;
+        atomic { poke() };
+        atomic { WHEN(!MUTANT(LIMITWAKE), WAKE_ALL) };
+        atomic { end_use() }
+    :: else
+    fi
+}
+
+/* netpoll_conn_release() */
+inline release() {
+    if
+    :: keeps_handle
+    :: atomic { !keeps_handle && handles > 1 -> handles-- }
+    :: atomic { !keeps_handle && handles == 1 -> handles-- }; poke()
+    fi
 }
 
 /* A thread of the user, once it holds a handle. */
 proctype other()
 {
-    bool p, is_sender;
+    bool p, is_sender, saw_closing, saw_end, saw_pause, is_over, found, none_left;
     byte result;
 
 end_wait:
-    handles > 0;
+    granted;
     do
     :: f_post > 0 -> f_post--;
         if
         :: atomic { !ended -> uses++ };
             atomic { posts++; posted++ };
             claim_turn(SCHEDULED);
-            atomic { uses--; WHEN(uses == 0 && closing, SET_POKED) }; deliver()
+            end_use()
         :: else
         fi
-    :: f_flush > 0 -> f_flush--; flush(THREAD)
+    :: f_flush > 0 -> f_flush--; flush(THREAD, is_over);
+        WHEN(flush_waits && !is_over, wait_for_output());
+        is_over = false
+    :: f_read > 0 -> f_read--; read_input((1 + 2 * f_read))
+    :: f_half -> f_half = false;
+        WHEN(!closing, atomic { WHEN(!ended, write_closed = true; SET_POKED) }; deliver())
     :: f_close -> f_close = false;
-        if :: close_conn(false) :: may_abort -> close_conn(true) fi
-    :: f_stop -> f_stop = false; atomic { WHEN(!ended, stopping = true; SET_POKED) }; deliver()
+        if :: close_conn(false, false) :: may_abort -> close_conn(true, false) fi
+    :: f_detach -> f_detach = false; close_conn(false, true)
     :: true -> break
     od;
-    WHEN(!keeps_handle, handles--; atomic { WHEN(!ended, SET_POKED) }; deliver())
+end_polls:
+    do
+    :: poll_now ->
+        atomic { select(result : 0 .. (f_poll >= LAST_POLLS -> 3 : 0)) };
+        poll_for_input(result);
+        atomic { result = 0; poll_now = false }
+    :: f_poll == 0 && !poll_now -> break
+    od;
+    release()
+}
+
+/* Another thread of the user, with a handle of its own; it delivers its pokes at once. */
+proctype second()
+{
+    bool p;
+
+    do
+    :: atomic { s_close -> s_close = false; close_conn(false, false) }
+    :: atomic { s_detach -> s_detach = false; close_conn(false, true) }
+    :: s_deadline > 0 -> s_deadline--; set_deadline()
+    :: s_pause -> s_pause = false; WHEN(!closing, atomic { pause() })
+    :: atomic { s_resume && (pause_user || !h_pause) -> s_resume = false }; resume()
+    :: else -> break
+    od;
+    atomic { release() }
 }
 
 proctype peer()
@@ -282,187 +309,9 @@ proctype peer()
     od
 }
 
-/* Nothing can move: whatever is left must wait for the world and not for a lost wake-up. */
-inline check_quiet() {
-    atomic {
-        assert(!inbox && !poked && !due && sender != THREAD && uses == 0);
-        assert(posts == 0 && posted == posts_run);
-        if
-        :: ended -> assert(gone && disconnects == 1 && !is_open)
-        :: else ->
-            assert(turn == IDLE && disconnects == 0);
-            assert(queued == 0 || (sender == POLLER && space == 0 && !dead));
-            if
-            :: closing -> assert(is_open && !shut && queued > 0 && !aborted && !reset)
-            :: else ->
-                assert(!TURN_DUE(peer_eof) || pause_output);
-                assert(!pause_output || queued > OUT_LOW);
-                assert(!pause_input || (unread > LOW && unread >= need));
-                assert(!INPUT_WANTED || reading);
-                assert(!peer_eof || (handles > 0 && !reset) || pause_output);
-                assert(!stopping || queued > 0 || handles > 0)
-            fi
-        fi
-    }
-}
-
-/* The poller is the sender and the backend does not wait for room. */
-inline send_rest() {
-    do
-    :: atomic { queued > 0 && result != 2 -> sending++; SEND_ONE; sending-- };
-        if
-        :: atomic { result == 0 -> queued-- }
-        :: result == 1 -> started = true; break
-        :: result == 2 -> close_conn(true)
-        fi
-    :: else ->
-        result = 0;
-        if
-        :: atomic { more && !MUTANT(SENDMORE) -> more = false }
-        :: atomic { !more || MUTANT(SENDMORE) -> sender = NONE }; started = false; break
-        fi
-    od;
-    result = 0
-}
-
-inline run_inline() {
-    if
-    :: atomic { is_inline && due -> lent = true };
-        !lent;
-        WHEN(!ended && sender == POLLER && !started, send_rest())
-    :: else
-    fi
-}
-
-proctype poller()
-{
-    bool p, reading = true, started, by_poke, saw_pause_output, saw_pause_input;
-    byte result;
-
-again:
-    if
-    :: atomic { inbox -> assert(!gone); inbox = false };
-        atomic { poked = (poked && MUTANT(POKE)); by_poke = MUTANT(POKE) };
-        goto look
-    :: is_inline && due -> run_inline(); goto again
-    :: !shut && reading && in_left > 0 && !dead -> goto input
-    :: atomic { !shut && reading && in_left == 0 && fin_left && !dead -> fin_left = false };
-        peer_eof = true; goto eof
-    :: atomic { !shut && reset_event -> reset_event = false; peer_eof = true; reset = true };
-        goto eof
-    :: atomic { !shut && out_ready -> out_ready = false };
-        WHEN(!started, goto again);
-        send_rest();
-        atomic { WHEN(!ended && (!started || (pause_output && queued <= OUT_LOW)), SET_POKED) };
-        deliver(); goto again
-    :: atomic { closing && !shut && deadline_left -> deadline_left = false };
-        close_conn(true); goto again
-    :: timeout -> check_quiet(); goto done
-    fi;
-
-input:
-    in_left--;
-    WHEN(closing, goto again);
-    unread++;
-    if
-    :: TURN_DUE(peer_eof) -> claim_turn(TURN_OF_POLLER); run_inline()
-    :: else -> /* the poller takes the turn for a moment, to copy what waits */
-        atomic {
-            if
-            :: turn == IDLE -> turn = RUNNING; running++; assert(running == 1)
-            :: turn == RUNNING -> turn = AGAIN; goto bound
-            :: else -> goto bound
-            fi
-        };
-        atomic {
-            running--;
-            if
-            :: TURN_DUE(peer_eof) || turn == AGAIN -> turn = SCHEDULED; due = true
-            :: else -> turn = IDLE; WHEN(TURN_AWAITED && !ended, SET_POKED)
-            fi
-        };
-        deliver()
-    fi;
-
-bound:
-    WHEN(!INPUT_HIGH, goto again);
-    atomic { pause_input = true; WHEN(MUTANT(PAUSE), reading = false; goto again) };
-    goto look;
-
-eof:
-    WHEN(turn != IDLE || TURN_DUE(true), claim_turn(SCHEDULED));
-
-look:
-    assert(!gone);
-    atomic {
-        saw_pause_output = pause_output; saw_pause_input = pause_input;
-        WHEN(sender != POLLER || started || shut, goto sent_rest)
-    };
-    send_rest();
-
-sent_rest:
-    if
-    :: atomic { saw_pause_output && queued <= OUT_LOW -> saw_pause_output = false };
-        pause_output = false;
-        claim_turn(SCHEDULED)
-    :: atomic { else -> saw_pause_output = false }
-    fi;
-    if
-    :: atomic { saw_pause_input && INPUT_LOW -> saw_pause_input = false }; pause_input = false
-    :: atomic { else -> saw_pause_input = false }
-    fi;
-
-    /* What is looked at here cannot change unnoticed: a turn that ends sets POKED as it ends. */
-    atomic { WHEN((!peer_eof && !stopping) || closing || turn != IDLE, goto looked) };
-    WHEN(TURN_DUE(peer_eof) && !(reset && pause_output), goto looked);
-    if
-    :: reset || (peer_eof && handles == 0) || (stopping && handles == 0 && queued == 0) ->
-        atomic {
-            if
-            :: turn == IDLE && !closing && (!poked || MUTANT(CLOSEIDLE)) ->
-                assert(reset || (!TURN_DUE(peer_eof) && handles == 0));
-                closing = true;
-                aborted = aborted || reset;
-                owed = flushed
-            :: else
-            fi
-        }
-    :: else
-    fi;
-
-looked:
-    atomic {
-        reading = INPUT_WANTED && !shut;
-        if
-        :: !closing || ended -> goto rest
-        :: closing && !ended && shut -> goto end
-        :: closing && !shut && aborted -> goto leave
-        :: else -> WHEN(sender != NONE, goto rest)
-        fi
-    };
-    WHEN(queued > 0, goto rest);
-
-leave:
-    atomic { assert(is_open && (aborted || sent >= owed)); reading = false; shut = true };
-
-end:
-    if
-    :: atomic { (uses == 0 || MUTANT(USES)) && (!poked || MUTANT(ENDPOKED)) ->
-                ended = true; pinned = !MUTANT(ENDPIN) };
-        atomic { assert(is_open && uses == 0 && (!gone || pinned)); is_open = false };
-        atomic { assert(!gone || pinned); claim_turn(SCHEDULED) };
-        pinned = false
-    :: else
-    fi;
-
-rest:
-    atomic { WHEN(by_poke, poked = false; by_poke = false); goto again };
-
-done: skip
-}
-
 init {
     atomic {
+        PLANT;
         if
         :: WORLD(1) -> /* input in pieces, the end, a share that is used up */
             select(in_left : 0 .. 3); select(fin_left : 0 .. 1); select(may_requeue : 0 .. 1)
@@ -476,25 +325,75 @@ init {
             is_inline = true; handles = 1; in_left = 1; h_flush = 1; f_post = 1; f_flush = 1;
             select(space_left : 0 .. 1)
         :: WORLD(5) -> /* a stop */
-            handles = 1; select(in_left : 0 .. 1); h_flush = 1; f_stop = true;
+            handles = 1; select(in_left : 0 .. 1); h_flush = 1; stop_left = true;
             select(space_left : 0 .. 1)
         :: WORLD(6) -> /* a reset while output is paused */
-            handles = 1; f_flush = 2; reset_left = true; select(in_left : 0 .. 1)
+            is_narrow = true; handles = 1; f_flush = 2; reset_left = true; select(in_left : 0 .. 1)
         :: WORLD(7) -> /* posts beside requests, and a close */
             handles = 1; select(in_left : 0 .. 1); select(fin_left : 0 .. 1); f_post = 1;
             h_retain = fin_left; select(f_close : 0 .. 1)
         :: WORLD(8) -> /* an answer from another thread after the end of the input */
             in_left = 1; fin_left = true; h_retain = true; f_flush = 1; f_post = 1; space = 1
         :: WORLD(9) -> /* output of two threads */
-            handles = 1; keeps_handle = true; in_left = 1; h_flush = 1; f_flush = 2;
-            select(space_left : 0 .. 2)
+            is_narrow = true; handles = 1; keeps_handle = true; in_left = 1; h_flush = 1; f_flush = 2;
+            select(space_left : 0 .. 1); space_left = 2 * space_left
         :: WORLD(10) -> /* a handler answers and closes while another thread closes */
             handles = 1; in_left = 1; h_flush = 1; h_close = true; f_close = true;
             select(space_left : 0 .. 1)
         :: WORLD(11) -> /* a reset beside requests and posts */
             handles = 1; in_left = 1; reset_left = true; space = 1; select(f_post : 0 .. 1);
             h_flush = 1 - f_post
+        :: WORLD(12) -> /* a handler pauses, another thread resumes */
+            is_narrow = true; h_pause = true; s_resume = true; in_left = 2;
+            if :: fin_left = true :: keeps_handle = true :: s_close = true fi
+        :: WORLD(13) -> /* pause and resume by another thread beside input and a reset */
+            is_narrow = true; s_pause = true; s_resume = true; select(in_left : 1 .. 2);
+            reset_left = (in_left == 1)
+        :: WORLD(14) -> /* a handler waits for more than pauses its input */
+            is_narrow = true; h_wait = 3; in_left = 3;
+            if
+            :: fin_left = true; select(in_left : 1 .. 3)
+            :: s_close = true :: s_deadline = 1 :: stop_left = true :: reset_left = true
+            fi
+        :: WORLD(15) -> /* a reader without a turn */
+            is_narrow = true; has_reader = true; handles = 1; f_read = 2;
+            select(in_left : 0 .. 3);
+            if
+            :: fin_left = true :: reset_left = true :: idle_left = true :: stop_left = true
+            :: f_flush = 1; s_close = true :: s_deadline = 1 :: s_deadline = 2
+            fi
+        :: WORLD(16) -> /* a reader that does not wait */
+            has_reader = true; handles = 1; keeps_handle = true; in_left = 3;
+            polls = true; f_poll = 3 + LAST_POLLS
+        :: WORLD(17) -> /* a wait for the output */
+            is_narrow = true; handles = 1; flush_waits = true; f_flush = 1;
+            if
+            :: reset_left = true :: s_close = true; deadline_left = true :: s_detach = true
+            :: s_deadline = 1; f_flush = 2 :: f_flush = 2
+            fi;
+            select(space_left : 0 .. f_flush)
+        :: WORLD(18) -> /* half-close, then perhaps more */
+            is_narrow = true; handles = 1; f_half = true; select(f_flush : 1 .. 2);
+            select(space_left : 0 .. f_flush);
+            if :: f_close = true :: f_detach = true :: fin_left = true :: keeps_handle = true fi
+        :: WORLD(19) -> /* on_writable, which pauses the output again */
+            is_narrow = true; has_writable = true; handles = 1; keeps_handle = true;
+            out_high = 1; f_flush = 1; h_flush = 1; select(space_left : 1 .. 2)
+        :: WORLD(20) -> /* detach beside everything else that ends it */
+            is_narrow = true; s_detach = true;
+            if
+            :: in_left = 1; h_close = true
+            :: in_left = 1; reset_left = true
+            :: in_left = 1; fin_left = true
+            :: handles = 1; f_close = true; may_abort = true
+            :: handles = 1; f_flush = 1; deadline_left = true; select(space_left : 0 .. 1)
+            fi
         fi;
-        run poller(); run runner(false); run runner(true); run other(); run peer()
+        granted = handles > 0;
+        run poller(); run runner(false); run other();
+        WHEN(!is_narrow, run runner(true));
+        WHEN(space_left > 0 || reset_left, run peer());
+        WHEN(s_close || s_detach || s_deadline > 0 || s_pause || s_resume,
+             handles++; run second())
     }
 }

@@ -122,12 +122,9 @@ look: /* look() */
         CHECK_BOTH();
         take_lock = false
     };
-#ifdef MUTANT_LATE
-    atomic { WHEN(searcher[me], searcher[me] = false; searching = false; searchers--) };
-#endif
-#ifdef MUTANT_PUSH
-    atomic { WHEN(mine == 0, push(me); update_attention()) };
-#endif
+    WHEN(MUTANT(LATE),
+         atomic { WHEN(searcher[me], searcher[me] = false; searching = false; searchers--) });
+    WHEN(MUTANT(PUSH), atomic { WHEN(mine == 0, push(me); update_attention()) });
     answer();
     if
     :: mine != 0 -> goto run_task
@@ -137,9 +134,7 @@ look: /* look() */
     do
     :: spot[me] == AWAKE -> goto look
     :: atomic { spot[me] != AWAKE -> seen_spot = spot[me]; asleep[me] = !MUTANT(COMPARE) };
-#ifdef MUTANT_COMPARE
-        asleep[me] = true;
-#endif
+        WHEN(MUTANT(COMPARE), asleep[me] = true);
         if
         :: atomic { !asleep[me] -> seen_spot = AWAKE; WHEN(MUTANT(SPURIOUS), goto look) }
         :: atomic {
@@ -377,9 +372,7 @@ proctype user()
             is_busy = (finished != accepted);
             idle_waiter = is_busy && !MUTANT(DRAIN)
         };
-#ifdef MUTANT_DRAIN
-        idle_waiter = is_busy;
-#endif
+        WHEN(MUTANT(DRAIN), idle_waiter = is_busy);
         atomic { !idle_waiter -> is_busy = false; assert(finished == accepted) };
         workers <= workers_max
     :: true
@@ -424,6 +417,7 @@ proctype user()
 
 init {
     atomic {
+        PLANT;
         byte a = 2, b = 2;
         if
         :: WORLD(1) -> spurious = 1; may_lag = true

@@ -71,16 +71,11 @@ bool may_lag;           /* loads may give old values */
 #define KNOWN(object, i) (1 << ((object == MAILBOX -> 25 : 7 + 3 * object) + i))
 #define NEWEST(object) values[STORE(object, newest[object])]
 
+#include "mutant.inc"
+
 #define WORLD(n) (ONLY == 0 || ONLY == n)
 #define WHEN(condition, steps) if :: condition -> steps :: else fi
 
-/* MUTANT(X) is 1 with -DMUTANT_X and 0 without, as the kernel's IS_ENABLED(). */
-#define SECOND_OF(first, second, ...) second
-#define COMMA_1 0,
-#define MUTANT(name) EXPANDED(MUTANT_##name)
-#define EXPANDED(value) IS_ONE(value)
-#define IS_ONE(value) FOLLOWS(COMMA_##value)
-#define FOLLOWS(comma) SECOND_OF(comma 1, 0)
 
 #ifndef ONLY
 #define ONLY 0
@@ -453,6 +448,7 @@ proctype slice_reader()
 
 init {
     atomic {
+        PLANT;
         if
         :: WORLD(1) -> /* a block */
             may_lag = true; values[STORE(COUNT, 0)] = 1; accesses = ACCESS(FILLED, 0);

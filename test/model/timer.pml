@@ -39,13 +39,9 @@ byte ticks = 3;         /* how often its time may come */
 byte starts, taken, inside;
 bool is_dropped;
 
+#include "mutant.inc"
+
 #define WHEN(condition, steps) if :: condition -> steps :: else fi
-#define MUTANT(name) EXPANDED(MUTANT_##name)
-#define EXPANDED(value) IS_ONE(value)
-#define IS_ONE(value) FOLLOWS(COMMA_##value)
-#define FOLLOWS(comma) SECOND_OF(comma 1, 0)
-#define SECOND_OF(first, second, ...) second
-#define COMMA_1 0,
 
 /* The word as a number, for who sleeps on it. */
 #define WORD (posted + 2 * running + 4 * canceled + 8 * over + 16 * awaited)
@@ -184,6 +180,7 @@ proctype user(byte me; bool cancels, waits)
 init {
     bool first, second;
     atomic {
+        PLANT;
         select(is_periodic : 0 .. 1);
         select(cancels_itself : 0 .. 1);
         if
