@@ -11,6 +11,9 @@
 #include <pthread.h>
 #include <stdlib.h>
 
+/* Who is not woken stays asleep. */
+TestSuite(conn_wait_apart, .timeout = 30);
+
 #define LARGE ((size_t)4 << 20)
 
 /* Only the poller sees that it is idle: no other thread closes it. */
@@ -19,7 +22,7 @@ Test(conn_wait_apart, ends_with_the_idle_timeout)
     struct dial_rig rig = {.conn = {.idle_timeout_ms = 100}};
     dial_rig_start(&rig);
     struct netpoll_conn *conn = dial(&rig, rig.rig.address);
-    cr_assert_eq(netpoll_conn_wait(conn, 1, DEADLINE_MS), -ENOTCONN);
+    cr_assert_eq(netpoll_conn_wait(conn, 1, NETPOLL_TIMEOUT_NONE), -ENOTCONN);
     netpoll_conn_release(conn);
     dial_rig_finish(&rig);
 }
@@ -69,8 +72,9 @@ Test(conn_wait_apart, a_reader_that_looks_for_a_large_message_gets_it)
 {
     struct dial_rig rig = {0};
     struct netpoll_conn *conn = start_pouring(&rig);
-    WAIT_UNTIL(netpoll_conn_wait(conn, LARGE, 0) == 0);
-    cr_assert_eq(netpoll_conn_len(conn), LARGE);
+    cr_assert_eq(netpoll_conn_wait(conn, LARGE, 0), -ETIMEDOUT);
+    WAIT_UNTIL(netpoll_conn_len(conn) == LARGE);
+    cr_assert_eq(netpoll_conn_wait(conn, LARGE, 0), 0);
     hang_up(conn);
     dial_rig_finish(&rig);
 }
@@ -93,7 +97,7 @@ static void *send_large(void *arg)
     static char data[LARGE];
     struct sender *sender = arg;
     CHECK(netpoll_conn_write_ref(sender->conn, data, sizeof data, NULL, NULL) == 0);
-    sender->status = netpoll_conn_flush_wait(sender->conn, DEADLINE_MS);
+    sender->status = netpoll_conn_flush_wait(sender->conn, NETPOLL_TIMEOUT_NONE);
     return NULL;
 }
 
