@@ -34,6 +34,7 @@ static void free_conn(struct netpoll_conn *conn)
         linkbuffer_destroy(extra->codec.wire_out);
         mcache_free(extra);
     }
+    np_group_unref(conn->group);
     mcache_free(conn);
 }
 
@@ -52,6 +53,7 @@ static struct netpoll_conn *new_conn(struct np_group *group, struct np_poller *p
     memset(conn, 0, sizeof *conn);
     conn->fd = (struct np_fd){.fd = fd, .kind = NP_FD_STREAM, .ops = &conn_ops, .poller = poller};
     conn->group = group;
+    np_group_ref(group);
     atomic_init(&conn->refs, 1);
     atomic_init(&conn->input.need, 1);
     conn->input.told_connect = conn->group->options.on_connect == NULL;
@@ -223,6 +225,14 @@ static int end_use(struct netpoll_conn *conn, int status)
     if (np_state_end_use(&conn->state))
         np_conn_poke(conn);
     return status;
+}
+
+void np_conn_count(struct netpoll_conn *conn, _Atomic uint64_t *counter)
+{
+    if (np_state_begin_use(&conn->state) != 0)
+        return;
+    np_count_shared(counter, 1);
+    (void)end_use(conn, 0);
 }
 
 int netpoll_conn_peer(struct netpoll_conn *conn, char *out, size_t size)

@@ -132,6 +132,9 @@ _Static_assert(sizeof(struct netpoll_conn) <= 256, "a connection fits a block of
 int np_conn_open(struct np_group *group, struct np_poller *poller, const struct np_socket *socket,
                  struct netpoll_conn **handle);
 void np_conn_unref(struct netpoll_conn *conn);
+/* Counts one on behalf of a thread that has but a handle: with the end of the connection the poller
+ * may be gone. Any thread. */
+void np_conn_count(struct netpoll_conn *conn, _Atomic uint64_t *counter);
 
 /* conn_input.c. Poller thread. */
 int np_conn_input_lend(struct np_fd *fd, struct iovec *iov);

@@ -179,7 +179,7 @@ int netpoll_conn_flush(struct netpoll_conn *conn)
     if (status != 0)
         return status;
     if (linkbuffer_unread(lb) > options->output_hard_bytes) {
-        np_count_shared(&conn->fd.poller->shared.flushes_refused, 1);
+        np_conn_count(conn, &conn->fd.poller->shared.flushes_refused);
         return -ENOBUFS;
     }
     if (linkbuffer_flush(lb) == 0)

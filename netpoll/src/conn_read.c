@@ -119,6 +119,8 @@ int netpoll_conn_slice(struct netpoll_conn *conn, size_t n, struct linkbuffer **
 
 int netpoll_conn_need(struct netpoll_conn *conn, size_t n)
 {
+    if (!netpoll_conn_is_active(conn))
+        return -ENOTCONN;
     if (n > conn->group->options.max_message_bytes)
         return -EMSGSIZE;
     np_conn_set_need(conn, n == 0 ? 1 : n);

@@ -102,7 +102,7 @@ static int wait_replaced(const struct wait *wait)
     if (is_replaced)
         gopool_block_end();
     if (status == -ETIMEDOUT)
-        np_count_shared(&wait->conn->fd.poller->shared.wait_timeouts, 1);
+        np_conn_count(wait->conn, &wait->conn->fd.poller->shared.wait_timeouts);
     return status;
 }
 

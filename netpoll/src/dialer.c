@@ -336,6 +336,6 @@ int netpoll_dialer_destroy(struct netpoll_dialer *dialer)
     if (status < 0)
         return status;
     np_group_fini(&dialer->group);
-    mcache_free(dialer);
+    np_group_unref(&dialer->group);
     return 0;
 }

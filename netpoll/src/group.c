@@ -40,6 +40,7 @@ int np_group_init(struct np_group *group, struct netpoll_runtime *runtime,
 {
     memset(group, 0, sizeof *group);
     group->runtime = runtime;
+    atomic_init(&group->refs, 1);
     group->options = *options;
     int status = np_conn_options_complete(&group->options);
     if (status == 0 && np_runtime_is_foreign(runtime))
@@ -63,6 +64,19 @@ void np_group_fini(struct np_group *group)
     mcache_free(group->sweeps);
     /* Release: pairs with netpoll_runtime_destroy(). */
     atomic_fetch_sub_explicit(&group->runtime->group_count, 1, memory_order_release);
+}
+
+void np_group_ref(struct np_group *group)
+{
+    /* Relaxed: the owner's count is still there. */
+    atomic_fetch_add_explicit(&group->refs, 1, memory_order_relaxed);
+}
+
+void np_group_unref(struct np_group *group)
+{
+    /* Release: what this one did; acquire: what all of them did, before the free. */
+    if (atomic_fetch_sub_explicit(&group->refs, 1, memory_order_acq_rel) == 1)
+        mcache_free(group);
 }
 
 bool np_group_is_shutting_down(const struct np_group *group)

@@ -1,6 +1,9 @@
 /*
  * A group of connections: those of a server or of a dialer. It has what becomes of them, counts
  * them, and ends them.
+ *
+ * Its memory is that of the server or dialer, whose first member it is, and outlives it for as long
+ * as somebody has a handle: calls on that read the options before they know of the end.
  */
 #ifndef NP_GROUP_H
 #define NP_GROUP_H
@@ -18,6 +21,7 @@ struct np_sweep;
 
 struct np_group {
     struct netpoll_runtime *runtime;
+    _Atomic size_t refs;                 /* memory: one for its owner, one for each connection's */
     struct netpoll_conn_options options; /* complete: no default is left to be filled in */
     _Atomic bool shutting_down; /* set under the mutex; pollers read it alone, see shut_down() */
     pthread_mutex_t shutdown;   /* held by the thread that shuts down, with the sweeps its own */
@@ -40,8 +44,12 @@ int np_timeout_complete(int64_t *timeout_ms, int64_t fallback);
 /* 0; -EINVAL; -EPERM in a child of fork(2); -ENOMEM. */
 int np_group_init(struct np_group *group, struct netpoll_runtime *runtime,
                   const struct netpoll_conn_options *options);
-/* No connection is left. */
+/* No connection is left. The owner's count is left to np_group_unref(). */
 void np_group_fini(struct np_group *group);
+/* Counts for the memory of a connection. Any thread. */
+void np_group_ref(struct np_group *group);
+/* The last one frees the owner's memory, whatever else is in it. Any thread. */
+void np_group_unref(struct np_group *group);
 
 bool np_group_is_shutting_down(const struct np_group *group);
 /* A connection is going to be opened on this poller; np_group_conn_gone() follows exactly once. Any

@@ -195,6 +195,6 @@ int netpoll_server_destroy(struct netpoll_server *server)
     pthread_mutex_destroy(&server->stop);
     pthread_mutex_destroy(&server->listening);
     np_group_fini(&server->group);
-    mcache_free(server);
+    np_group_unref(&server->group);
     return 0;
 }

@@ -103,7 +103,7 @@ NETPOLL_API NETPOLL_MUST_CHECK int netpoll_conn_slice(struct netpoll_conn *conn,
  * States how many bytes the next on_request needs, as a call that finds too few does.
  *
  * @param n  bytes, unread ones among them; 0 is 1
- * @return 0; -EMSGSIZE when n is above max_message_bytes
+ * @return 0; -EMSGSIZE when n is above max_message_bytes; -ENOTCONN
  */
 NETPOLL_API NETPOLL_MUST_CHECK int netpoll_conn_need(struct netpoll_conn *conn, size_t n);
 
