@@ -310,6 +310,29 @@ TEST_BOTH_MODES(conn_pause, an_end_that_comes_meanwhile_is_seen_after_the_data)
     free(data);
 }
 
+/* The peer's end waits to be read when ours comes: the system calls that a hang-up. */
+TEST_BOTH_MODES(conn_pause, an_end_of_our_own_meanwhile_costs_no_input)
+{
+    struct reader reader = READER_INIT;
+    struct rig rig = {0};
+    int fd = start(&rig, &reader, *mode, consume_all);
+    char *data = pattern_1();
+    pause_and_settle(&rig, &reader);
+    client_send(fd, data, 100000);
+    client_end_sending(fd);
+    cr_assert_eq(netpoll_conn_shutdown_write(reader.grab.conn), 0);
+    cr_assert(client_sees_end(fd));
+    pause_and_settle(&rig, &reader);
+    cr_assert_eq(event_count(&reader.cancels), 0);
+    cr_assert_eq(netpoll_conn_resume(reader.grab.conn), 0);
+    WAIT_UNTIL(netpoll_conn_is_at_end(reader.grab.conn));
+    WAIT_UNTIL(consumed(&reader) == 100000);
+    client_close(fd);
+    finish(&rig, &reader);
+    cr_assert_eq(reader.reason, NETPOLL_CLOSE_EOF);
+    free(data);
+}
+
 /* The end has come before: what is unread waits all the same. */
 TEST_BOTH_MODES(conn_pause, a_handler_may_pause_at_the_end)
 {

@@ -219,6 +219,25 @@ Test(pause, a_reset_after_the_peers_end_is_told)
     close_owner();
 }
 
+/* That of a connection whose output has ended, too. */
+Test(pause, a_hang_up_without_an_error_is_left_to_be_read)
+{
+    fake_ring_obey(pause_input());
+    wait_all();
+    fake_ring_complete(hangup_of(&owner), POLLIN | POLLHUP | POLLRDHUP, MORE);
+    wait_all();
+    cr_assert_eq(owner.end_count, 0);
+    owner_want_input(&owner, true);
+    wait_once();
+    fake_ring_receive(receive_of(&owner), "rest", MORE);
+    fake_ring_complete(receive_of(&owner), 0, 0);
+    wait_all();
+    cr_assert_str_eq(owner.input, "rest");
+    cr_assert_eq(owner.end_count, 1);
+    cr_assert_eq(owner.end, 0);
+    close_owner();
+}
+
 Test(pause, an_end_that_the_receive_had_already_seen_is_told_once)
 {
     struct fake_op *cancel = pause_input();
