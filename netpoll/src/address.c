@@ -122,6 +122,8 @@ int np_address_parse(const char *text, struct np_address *out)
     char host[INET6_ADDRSTRLEN + sizeof "%4294967295"];
     in_port_t port;
     *out = (struct np_address){0};
+    if (text == NULL)
+        return -EINVAL;
     if (strncmp(text, UNIX_PREFIX, sizeof UNIX_PREFIX - 1) == 0)
         return parse_unix(text + sizeof UNIX_PREFIX - 1, out);
     enum family family = parse_prefix(&text);

@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <string.h>
 
 /* No address is that long. */
@@ -59,7 +60,7 @@ static struct np_client_address *find_address(const struct np_hash *addresses, u
 int np_client_address_get(struct netpoll_client_pool *pool, const char *text,
                           struct np_client_address **out)
 {
-    size_t length = strnlen(text, ADDRESS_MAX + 1);
+    size_t length = text != NULL ? strnlen(text, ADDRESS_MAX + 1) : SIZE_MAX;
     if (length > ADDRESS_MAX)
         return -EINVAL;
     uint64_t hash = np_hash_bytes(text, length);

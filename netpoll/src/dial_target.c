@@ -97,6 +97,8 @@ static int parse_tcp(const char *text, struct np_target *out)
 int np_target_parse(const char *text, struct np_target *out)
 {
     memset(out, 0, sizeof *out);
+    if (text == NULL)
+        return -EINVAL;
     if (!has_prefix(text, UNIX_PREFIX))
         return parse_tcp(skip_family(text, &out->family), out);
     out->count = 1;

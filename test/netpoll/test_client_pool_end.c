@@ -54,6 +54,8 @@ Test(client_pool_end, a_dial_that_fails_leaves_nothing)
     memset(long_address, 'a', sizeof long_address);
     memcpy(long_address + sizeof long_address - 4, ":80", 4);
     cr_assert_eq(netpoll_client_pool_get(rig.pool, long_address, 0, &conn), -EINVAL);
+    cr_assert_eq(netpoll_client_pool_get(rig.pool, NULL, 0, &conn), -EINVAL);
+    cr_assert_eq(netpoll_client_pool_start_get(rig.pool, NULL, 0, note_outcome, NULL), -EINVAL);
     struct netpoll_client_pool_stats stats = pool_stats(&rig);
     cr_assert_eq(stats.dial_fails, 4);
     cr_assert_eq(stats.dialing, 0);

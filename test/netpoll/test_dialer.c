@@ -183,6 +183,7 @@ TEST_BOTH_MODES(dialer, callbacks_of_a_client_run)
 Test(dialer, an_address_that_is_none_is_refused)
 {
     static const char *const bad[] = {
+        NULL, /* of an environment variable that is not set, for example */
         "",
         "127.0.0.1",
         "127.0.0.1:",
@@ -215,7 +216,7 @@ Test(dialer, an_address_that_is_none_is_refused)
     struct netpoll_dial *handle = (struct netpoll_dial *)&rig;
     dial_rig_start(&rig);
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
-        cr_assert_eq(failing_dial(&rig, bad[i], 0), -EINVAL, "%s", bad[i]);
+        cr_assert_eq(failing_dial(&rig, bad[i], 0), -EINVAL, "%s", bad[i] != NULL ? bad[i] : "");
         cr_assert_eq(netpoll_dialer_start(rig.dialer, bad[i], 0, note_outcome, &outcome, &handle),
                      -EINVAL);
         cr_assert_null(handle);

@@ -111,7 +111,8 @@ static void expect_refused(struct rig *rig, const char *address, int expected)
 {
     size_t before = netpoll_server_listeners(rig->server);
     size_t descriptors = descriptor_count();
-    cr_assert_eq(netpoll_server_listen(rig->server, address), expected, "%s", address);
+    cr_assert_eq(netpoll_server_listen(rig->server, address), expected, "%s",
+                 address != NULL ? address : "");
     cr_assert_eq(netpoll_server_listeners(rig->server), before);
     /* Whether somebody listens on a socket file is asked by a connection, which its server ends. */
     WAIT_UNTIL(descriptor_count() == descriptors);
@@ -170,6 +171,7 @@ Test(listener, what_is_no_address_is_refused)
         expect_refused(&rig, bad[i], -EINVAL);
     snprintf(too_long, sizeof too_long, "unix:/%0150d", 0);
     expect_refused(&rig, too_long, -EINVAL);
+    expect_refused(&rig, NULL, -EINVAL);
     rig_finish(&rig);
 }
 
