@@ -135,6 +135,10 @@ static int try_text(const struct settings *settings)
                 settings->address);
         return STATUS_USAGE;
     }
+    if (fd == -ENXIO) {
+        fprintf(stderr, "echo_client: the host of %s is not known\n", settings->address);
+        return STATUS_FAILED;
+    }
     if (fd < 0)
         return complain("cannot connect to", settings->address, fd);
     char *answer = malloc(strlen(settings->text) + 1);

@@ -48,8 +48,8 @@ static int connect_tcp(const char *host, const char *port)
     struct addrinfo *found;
     int status = getaddrinfo(host, port, &hints, &found);
     if (status != 0)
-        return status == EAI_SERVICE ? -EINVAL : -EADDRNOTAVAIL;
-    int fd = -EADDRNOTAVAIL;
+        return status == EAI_SERVICE ? -EINVAL : -ENXIO;
+    int fd = -ENXIO;
     for (struct addrinfo *one = found; one != NULL && fd < 0; one = one->ai_next)
         fd = open_socket(one->ai_addr, one->ai_addrlen);
     freeaddrinfo(found);

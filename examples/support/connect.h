@@ -6,8 +6,7 @@
  * Connects to "HOST:PORT", "[::1]:PORT", "unix:PATH" or "unix:@NAME".
  *
  * @return a blocking stream socket, close-on-exec, TCP_NODELAY on TCP; -EINVAL when the address
- *         cannot be parsed, -EADDRNOTAVAIL when HOST has no address, -ECONNREFUSED ... as the
- *         system says
+ *         cannot be parsed, -ENXIO when HOST has no address, -ECONNREFUSED ... as the system says
  *
  * Thread: any thread. Memory: the caller owns the descriptor.
  */

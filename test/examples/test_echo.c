@@ -105,6 +105,13 @@ Test(echo, client_fails_when_nobody_listens)
     cr_assert_str_eq(expect_refusal(&client, 1), line);
 }
 
+Test(echo, client_fails_when_there_is_no_such_host)
+{
+    struct program client = {.path = ECHO_CLIENT, .arguments = {"--connect", "not a host:7000"}};
+    cr_assert_str_eq(expect_refusal(&client, 1),
+                     "echo_client: the host of not a host:7000 is not known\n");
+}
+
 /* rpc_server takes the text for a frame and refuses it. */
 Test(echo, client_fails_when_something_else_comes_back)
 {
