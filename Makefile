@@ -1,9 +1,12 @@
 # The project's commands. Each installs the packages it needs, or says which are missing.
 .NOTPARALLEL:
-.PHONY: help demo test bench format check clean
+.PHONY: help demo install test bench format check clean
+
+PREFIX ?= /usr/local
 
 help:
 	@echo "make demo      start the echo server, talk to it, stop it"
+	@echo "make install   build for use and install to PREFIX (/usr/local), below DESTDIR"
 	@echo "make test      build and test, without and with AddressSanitizer and UBSan"
 	@echo "make bench     build the benchmarks and run them"
 	@echo "make format    rewrite the C files in the house style"
@@ -14,6 +17,13 @@ demo:
 	@.ci/install-packages build
 	@.ci/build release
 	@.ci/demo
+
+install:
+	@.ci/install-packages build
+	@cmake -S . -B build/install -D CMAKE_BUILD_TYPE=Release -D NETPOLL_BUILD_TESTS=OFF \
+		-D CMAKE_C_FLAGS_RELEASE="-O2 -DNDEBUG -flto=auto -ffat-lto-objects"
+	@cmake --build build/install -j "$$(nproc)"
+	@cmake --install build/install --prefix "$(PREFIX)"
 
 test:
 	@.ci/install-packages build test
