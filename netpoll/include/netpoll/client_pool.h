@@ -49,7 +49,8 @@ struct netpoll_client_pool_options {
      * netpoll_client_pool_stats.idle_timeouts */
     int64_t idle_timeout_ms;
     /** A connection this old is not handed out again: it is closed when it is put back or would be
-     * handed out. 0: any age will do. Metric: netpoll_client_pool_stats.too_old */
+     * handed out. 0 or NETPOLL_TIMEOUT_NONE: any age will do. Metric:
+     * netpoll_client_pool_stats.too_old */
     int64_t max_age_ms;
     uint32_t reserved[8]; /**< must be zero */
 };

@@ -19,7 +19,9 @@
  * worker.
  *
  * The end. When the peer has closed its side, everything it sent has been offered to on_request,
- * and nobody retains the connection, it is closed; what was flushed is still sent.
+ * and nobody retains the connection, it is closed; what was flushed is still sent. One that is
+ * retained stays open for more output until it is closed or released: who retains connections for
+ * long closes them when on_cancel has told of the peer's end.
  *
  * Threads: reading calls belong to the handler. Writing calls may be made on any thread that
  * retains the connection, one at a time. The rest says so itself.
@@ -43,6 +45,9 @@ extern "C" {
 
 struct linkbuffer;
 struct netpoll_conn;
+
+/** Bytes that hold every address as text, the terminating NUL included. */
+#define NETPOLL_ADDRESS_BYTES 128
 
 /* Reading. Thread: handler; for a connection without on_request one thread at a time that retains
  * it. */
@@ -110,7 +115,14 @@ NETPOLL_API NETPOLL_MUST_CHECK int netpoll_conn_need(struct netpoll_conn *conn, 
 /**
  * Waits until n bytes are unread. What the next on_request needs stays as it was.
  *
- * For a connection without on_request it also ends the life of what reading calls have shown.
+ * For a connection without on_request it also ends the life of what reading calls have shown. Whose
+ * netpoll_conn_until() or netpoll_conn_next_frame() has given -EAGAIN waits for one byte more than
+ * were unread before that call; what has come during the call is then not waited for:
+ *
+ *     size_t n = netpoll_conn_len(conn);
+ *     int status = netpoll_conn_next_frame(conn, &frame, &bytes);
+ *     if (status == -EAGAIN)
+ *         status = netpoll_conn_wait(conn, n + 1, timeout_ms);
  *
  * @param n           bytes; 0 is 1
  * @param timeout_ms  0: does not wait; NETPOLL_TIMEOUT_NONE: as long as it takes
@@ -309,7 +321,7 @@ NETPOLL_API NETPOLL_MUST_CHECK int netpoll_conn_detach(struct netpoll_conn *conn
 NETPOLL_API NETPOLL_MUST_CHECK enum netpoll_close_reason
 netpoll_conn_reason(const struct netpoll_conn *conn);
 
-/** True once the peer has closed its side or reset the connection. */
+/** True once the peer has closed its side or reset the connection. Unread bytes may be left. */
 NETPOLL_API NETPOLL_MUST_CHECK bool netpoll_conn_is_at_end(const struct netpoll_conn *conn);
 
 /** False once the connection is closing. The peer's end alone does not make it false. */
@@ -333,7 +345,14 @@ NETPOLL_API NETPOLL_MUST_CHECK int netpoll_conn_post(struct netpoll_conn *conn, 
 NETPOLL_API NETPOLL_MUST_CHECK int netpoll_conn_add_close_callback(struct netpoll_conn *conn,
                                                                    netpoll_conn_fn *fn, void *arg);
 
-/** Keeps the handle valid after the callbacks. Memory: undone by netpoll_conn_release(). */
+/**
+ * Keeps the handle valid after the callbacks, also when server, dialer and runtime have been
+ * destroyed: calls then give -ENOTCONN. The connection does not close by itself meanwhile, see
+ * above.
+ *
+ * Memory: undone by netpoll_conn_release(). Thread: a callback of the connection, or one that
+ * retains it already.
+ */
 NETPOLL_API void netpoll_conn_retain(struct netpoll_conn *conn);
 
 /** Undoes one netpoll_conn_retain(). */
@@ -348,7 +367,8 @@ NETPOLL_API void netpoll_conn_set_data(struct netpoll_conn *conn, void *data);
 NETPOLL_API NETPOLL_MUST_CHECK uint64_t netpoll_conn_id(const struct netpoll_conn *conn);
 
 /**
- * Writes the peer's address as netpoll_server_address() does; an unnamed unix peer is "unix:".
+ * Writes the peer's address in the form that netpoll_dialer_dial() takes; an unnamed unix peer is
+ * "unix:".
  *
  * @param out   NUL-terminated
  * @param size  bytes of out; NETPOLL_ADDRESS_BYTES is enough

@@ -119,7 +119,9 @@ struct netpoll_conn_options {
     /**
      * The peer has closed its side, or the connection is broken, or a handler takes longer than
      * request_timeout_ms: an answer may be in vain. Runs on the poller, possibly beside a handler,
-     * at most once; it may set flags and call netpoll_conn_post(), nothing else. NULL: none
+     * at most once; it may set flags and call netpoll_conn_post(), nothing else. What it posts runs
+     * in a turn, where the last unread bytes and netpoll_conn_is_at_end() can be looked at. An end
+     * behind which nothing is unread calls nothing else. NULL: none
      */
     netpoll_conn_fn *on_cancel;
     void *arg;                    /**< handed to every callback */
@@ -159,7 +161,8 @@ struct netpoll_conn_options {
     /** Queued output at which it goes on. 0: 256 KiB, or a quarter of output_high_bytes where that
      * is less than 256 KiB */
     size_t output_low_bytes;
-    /** Output queued before a flush above which the flush is refused. 0: 16 MiB */
+    /** Output queued before a flush above which the flush is refused; at least output_high_bytes.
+     * 0: 16 MiB */
     size_t output_hard_bytes;
 
     bool disable_nodelay;    /**< false: TCP_NODELAY, see tcp(7) */

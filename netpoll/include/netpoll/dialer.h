@@ -108,7 +108,7 @@ NETPOLL_API NETPOLL_MUST_CHECK int netpoll_dialer_dial(struct netpoll_dialer *di
  * Takes what a dial has come to.
  *
  * @param conn    the connection, retained for the callee: netpoll_conn_release(). Its callbacks may
- *                already run. NULL on failure
+ *                already run; a function that is posted to it may set its data. NULL on failure
  * @param status  0; otherwise as netpoll_dialer_dial(); -ECANCELED after netpoll_dial_cancel()
  *
  * A panic in it is contained and closes the connection.

@@ -66,7 +66,8 @@ struct netpoll_framer {
  *
  * @param out  the bytes; untouched on failure
  * @param n    how many; untouched on failure
- * @return 0; -EAGAIN when no whole frame is there; NETPOLL_EOF when the peer has ended within a
+ * @return 0; -EAGAIN when no whole frame is there, netpoll_conn_wait() tells how to wait for it;
+ *         NETPOLL_EOF when the peer has ended within a
  *         frame or between two; -EMSGSIZE when the frame is above the limit; -EBADMSG when it is no
  *         frame; -ETIMEDOUT when the rest did not come in time; -EINVAL without a framer;
  *         -ECONNRESET; -ENOMEM; -ENOTCONN

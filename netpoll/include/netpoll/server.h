@@ -89,8 +89,9 @@ struct netpoll_server_options {
  * @param out      the server, NULL on failure
  * @return 0; -EINVAL when on_request is missing, an enum is unknown, a number is negative or above
  *         its largest, a timeout other than NETPOLL_TIMEOUT_NONE is negative or above
- *         NETPOLL_TIMEOUT_MS_MAX, a low mark is above its high one, max_message_bytes is above
- *         NETPOLL_MESSAGE_BYTES_MAX or a reserved field is set; -ENOMEM
+ *         NETPOLL_TIMEOUT_MS_MAX, a low mark is above its high one, output_high_bytes is above
+ *         output_hard_bytes, defaults among them, the framer or the transform lacks something or is
+ *         beyond the limits, or a reserved field is set; -EPERM in a child of fork(2); -ENOMEM
  *
  * Memory: the caller owns the server and ends it with netpoll_server_destroy(), before the
  *         runtime.
@@ -103,10 +104,10 @@ netpoll_server_create(struct netpoll_runtime *runtime, const struct netpoll_conn
  * Listens on one more address.
  *
  * @param address  "HOST:PORT", "[::1]:PORT", "[fe80::1%2]:PORT" with the number of the interface,
- *                 "unix:PATH" or "unix:@NAME" (abstract). HOST is a numeric address, "localhost",
- *                 or empty for every address of the host. "tcp4:" or "tcp6:" before it says of
- *                 which family. PORT 0 takes a free one. An existing socket file at PATH that
- *                 nobody listens on is replaced.
+ *                 "unix:PATH" or "unix:@NAME" (abstract). HOST is a numeric address, "localhost"
+ *                 (127.0.0.1, or ::1 after "tcp6:"), or empty for every address of the host.
+ * "tcp4:" or "tcp6:" before it says of which family. PORT 0 takes a free one. An existing socket
+ * file at PATH that nobody listens on is replaced.
  * @return 0, also when it has come by netpoll_server_take_over() already; -EINVAL when it cannot be
  *         parsed; -EADDRINUSE, -EADDRNOTAVAIL, -EACCES ... as the system says; -ESHUTDOWN after
  *         netpoll_server_shutdown(); -EDEADLK on a poller of the runtime. The others stay as they
@@ -130,9 +131,6 @@ NETPOLL_API NETPOLL_MUST_CHECK int netpoll_server_adopt(struct netpoll_server *s
 
 /** Number of addresses the server listens on. */
 NETPOLL_API NETPOLL_MUST_CHECK size_t netpoll_server_listeners(struct netpoll_server *server);
-
-/** Bytes that hold every address, the terminating NUL included. */
-#define NETPOLL_ADDRESS_BYTES 128
 
 /**
  * Writes the address of a listener, with the port that the system chose, in the form that

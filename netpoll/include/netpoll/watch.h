@@ -6,7 +6,8 @@
  * error are told whatever was asked for: with such an event each time, without one only once. Then
  * nothing is told until netpoll_watch_set() asks for something.
  *
- * A descriptor has at most one watch; dup(2) makes another one of it.
+ * A descriptor has at most one watch; dup(2) makes another one of it. A second watch of the same is
+ * not refused, and may be told NETPOLL_WATCH_ERROR instead of what happens.
  *
  * Threads: any thread, unless a call says otherwise. Errors: 0 or a negative errno value.
  * fork(2): in the child, calls on the parent's watches return -EPERM, or do nothing.
