@@ -1,6 +1,7 @@
 /*
  * Decay in rounds. A round first gives the segments what the classes did not use since the round
- * before, then, step by step, gives the system the slices that stayed free for as long.
+ * before, then, step by step, gives the system the large blocks and the slices that stayed free for
+ * as long.
  */
 #include "decay.h"
 
@@ -73,7 +74,12 @@ size_t mc_retain_limit(void)
 
 size_t mc_retained(void)
 {
-    return mc_pool_retained() + mc_segments_dirty() + mc_large_cache_bytes();
+    return mc_pool_retained() + mc_segments_dirty() + mc_large_cache_retained();
+}
+
+uint64_t mc_returned(void)
+{
+    return mc_segments_returned() + mc_large_cache_returned();
 }
 
 static size_t step_bytes(uint64_t now)
@@ -105,9 +111,10 @@ static void step(uint64_t now)
     }
     if (more) {
         size_t bytes = step_bytes(now);
-        bool done = mc_large_cache_decay(bytes / 2);
 
-        more = !mc_segments_decay(bytes / 2) || !done;
+        more = !mc_large_cache_decay(&bytes);
+        /* Where nothing is left for it to give back, it still looks whether there is anything. */
+        more = !mc_segments_decay(bytes) || more;
         last_step = now;
     }
     atomic_store_explicit(&in_round, more, memory_order_relaxed);
@@ -129,10 +136,7 @@ bool mc_decay_tick(void)
 
 void mc_decay_enforce_limit(void)
 {
-    /* The other half is that of the classes; large mappings take at most a half of this one. */
-    size_t half = mc_retain_limit() / 2;
-    size_t large = mc_large_cache_bytes();
-    size_t limit = large < half ? half - large : 0;
+    size_t limit = mc_retain_limit() / 2;
 
     if (mc_segments_dirty() <= limit) {
         return;
@@ -149,7 +153,7 @@ void mc_decay_empty(void)
     pthread_mutex_lock(&lock);
     mc_pool_empty();
     mc_segments_shrink(0);
-    mc_large_cache_empty();
+    (void)mc_large_cache_empty();
     pthread_mutex_unlock(&lock);
 }
 

@@ -7,27 +7,20 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-struct mc_segment;
-
 /*
  * A block of at least size bytes at a multiple of alignment (a power of two up to
- * MCACHE_ALIGNMENT_MAX; 4 KiB at least); NULL when the system has no memory. The caller owns it.
+ * MCACHE_ALIGNMENT_MAX; 4 KiB at least), from a mapping that was freed or a new one; *is_zero tells
+ * whether all of it is 0. NULL when the system has no memory. The caller owns it. Gives back what
+ * is free for long enough before, if it is time to look.
  */
-void *mc_large_alloc(size_t size, size_t alignment);
+void *mc_large_alloc(size_t size, size_t alignment, bool *is_zero);
 
-/* A zeroed one of the usual alignment. */
-void *mc_large_calloc(size_t size);
+/* Tells whether a pointer of class MC_SLICE_LARGE or MC_SLICE_LARGE_FREE is where a block starts.
+ */
+bool mc_large_is_start(const void *block);
 
-/* Tells whether a pointer of class MC_SLICE_LARGE is the start of a block; and whether it was one
- * whose mapping is kept. */
-bool mc_large_is_live(const void *block);
-bool mc_large_is_kept(const void *block);
-
-/* Gives a block back. */
-void mc_large_free(void *block);
-
-/* Gives the mapping of a block that is free back to the system. */
-void mc_large_unmap(struct mc_segment *segment);
+/* Takes a live block back, or returns false when it is free already. */
+bool mc_large_free(void *block);
 
 /* Lets a block hold at least size bytes where it lies; false when it cannot. */
 bool mc_large_expand(void *block, size_t size);

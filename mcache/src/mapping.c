@@ -79,6 +79,22 @@ bool mc_unmap(void *memory, size_t bytes)
     return false;
 }
 
+bool mc_map_cut(void *memory, size_t old_bytes, size_t bytes)
+{
+    char *end = (char *)memory + bytes;
+
+    /* A piece of a root must not be unmapped while the whole may be searched. */
+    mc_leak_root_remove(memory, old_bytes);
+    mc_leak_root_add(memory, bytes);
+    mc_unpoison(end, old_bytes - bytes);
+    if (munmap(end, old_bytes - bytes) == 0) {
+        return true;
+    }
+    mc_leak_root_remove(memory, bytes);
+    mc_leak_root_add(memory, old_bytes);
+    return false;
+}
+
 bool mc_map_grow(void *memory, size_t old_bytes, size_t bytes)
 {
     if (mremap(memory, old_bytes, bytes, 0) == MAP_FAILED) {

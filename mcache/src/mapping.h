@@ -49,6 +49,12 @@ void *mc_map(size_t bytes);
  */
 bool mc_unmap(void *memory, size_t bytes);
 
+/*
+ * Gives the end of a mapping back, multiples of the page size; false, as before, when the system
+ * refuses. What goes is touched by nobody any more.
+ */
+bool mc_map_cut(void *memory, size_t old_bytes, size_t bytes);
+
 /* Grows a mapping where it lies, with zeroed bytes; false when the addresses behind it are taken.
  */
 bool mc_map_grow(void *memory, size_t old_bytes, size_t bytes);

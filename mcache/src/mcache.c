@@ -9,7 +9,6 @@
 
 #include "decay.h"
 #include "large.h"
-#include "large_cache.h"
 #include "poison.h"
 #include "segment.h"
 #include "shared_pool.h"
@@ -63,11 +62,11 @@ static unsigned class_of_live(const void *pointer)
         atomic_load_explicit(mc_block_state(pointer, cls), memory_order_relaxed) == STATE_LIVE) {
         return cls;
     }
-    if (cls == MC_SLICE_LARGE && mc_large_is_live(pointer)) {
+    if (cls == MC_SLICE_LARGE && mc_large_is_start(pointer)) {
         return cls;
     }
-    if ((cls == MC_SLICE_LARGE && mc_large_is_kept(pointer)) ||
-        (cls < MCACHE_CLASS_COUNT && ((uintptr_t)pointer & (mc_class_size(cls) - 1)) == 0)) {
+    if ((cls < MCACHE_CLASS_COUNT && ((uintptr_t)pointer & (mc_class_size(cls) - 1)) == 0) ||
+        (cls == MC_SLICE_LARGE_FREE && mc_large_is_start(pointer))) {
         bad_pointer(pointer, "already free or never handed out");
     } else {
         bad_pointer(pointer, "not the start of a block");
@@ -80,28 +79,22 @@ static __attribute__((noinline)) void free_other(void *pointer)
 {
     int saved_errno = errno;
 
-    if (class_of_live(pointer) == MC_SLICE_LARGE) {
-        mc_large_free(pointer);
+    if (class_of_live(pointer) == MC_SLICE_LARGE && !mc_large_free(pointer)) {
+        bad_pointer(pointer, "already free");
     }
     errno = saved_errno;
 }
 
-static __attribute__((noinline)) void *alloc_large(size_t size, size_t alignment)
+static __attribute__((noinline)) void *alloc_large(size_t size, size_t alignment, bool zero)
 {
     int saved_errno = errno;
-    void *block = mc_large_alloc(size, alignment);
+    bool is_zero;
+    void *block = mc_large_alloc(size, alignment, &is_zero);
 
     errno = block == NULL ? ENOMEM : saved_errno;
-    return block;
-}
-
-/* Above the largest class. */
-static void *alloc_zeroed(size_t size)
-{
-    int saved_errno = errno;
-    void *block = mc_large_calloc(size);
-
-    errno = block == NULL ? ENOMEM : saved_errno;
+    if (block != NULL && zero && !is_zero) {
+        memset(block, 0, size);
+    }
     return block;
 }
 
@@ -127,7 +120,7 @@ static __attribute__((noinline)) void *alloc_slow(unsigned cls)
 /* A size that no class is computed for: 0, or above the largest class. */
 static __attribute__((noinline)) void *alloc_other(size_t size)
 {
-    return size == 0 ? mcache_alloc(1) : alloc_large(size, 1);
+    return size == 0 ? mcache_alloc(1) : alloc_large(size, 1, false);
 }
 
 /* The slow paths are called last, so that the fast one has nothing to keep across a call. */
@@ -177,7 +170,7 @@ void *mcache_calloc(size_t count, size_t size)
         return NULL;
     }
     if (bytes > MCACHE_CLASS_MAX) {
-        return alloc_zeroed(bytes);
+        return alloc_large(bytes, 1, true);
     }
     block = alloc(bytes);
     if (block != NULL) {
@@ -193,7 +186,7 @@ void *mcache_aligned_alloc(size_t alignment, size_t size)
         return NULL;
     }
     if (size > MCACHE_CLASS_MAX || alignment > MCACHE_CLASS_MAX) {
-        return alloc_large(size, alignment);
+        return alloc_large(size, alignment, false);
     }
     /* Blocks of a class are aligned to their size. */
     return alloc(size < alignment ? alignment : size);
@@ -303,12 +296,12 @@ void mcache_flush(void)
 size_t mcache_trim(void)
 {
     int saved_errno = errno;
-    uint64_t before = mc_segments_returned() + mc_large_cache_returned();
+    uint64_t before = mc_returned();
 
     mc_cache_flush();
     mc_decay_empty();
     errno = saved_errno;
-    return (size_t)(mc_segments_returned() + mc_large_cache_returned() - before);
+    return (size_t)(mc_returned() - before);
 }
 
 size_t mcache_tick(void)
@@ -339,6 +332,6 @@ void mcache_stats_read(struct mcache_stats *out)
     out->segment_bytes = mc_segments_bytes();
     out->retained_bytes = mc_retained();
     out->retain_limit = mc_retain_limit();
-    out->returned_bytes = mc_segments_returned() + mc_large_cache_returned();
+    out->returned_bytes = mc_returned();
     out->bad_free_count = atomic_load_explicit(&bad_free_count, memory_order_relaxed);
 }

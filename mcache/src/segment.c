@@ -5,6 +5,7 @@
 #include <pthread.h>
 #include <sys/mman.h>
 
+#include "large_cache.h"
 #include "poison.h"
 
 #define ALL_SLICES (~(((uint64_t)1 << MC_HEADER_SLICES) - 1))
@@ -49,6 +50,9 @@ struct mc_segment *mc_segment_map(size_t bytes)
 {
     struct mc_segment *segment = mc_map(bytes);
 
+    if (segment == NULL && mc_large_cache_empty() != 0) {
+        segment = mc_map(bytes);
+    }
     if (segment == NULL) {
         return NULL;
     }
@@ -56,20 +60,6 @@ struct mc_segment *mc_segment_map(size_t bytes)
         atomic_store_explicit(&segment->slice_class[i], MC_SLICE_NONE, memory_order_relaxed);
     }
     return segment;
-}
-
-static void link_add_behind(struct mc_link *place, struct mc_link *link)
-{
-    link->prev = place;
-    link->next = place->next;
-    place->next->prev = link;
-    place->next = link;
-}
-
-static void link_remove(struct mc_link *link)
-{
-    link->prev->next = link->next;
-    link->next->prev = link->prev;
 }
 
 /* log2 of the slices that a span of the class needs. */
@@ -158,18 +148,18 @@ static void segment_refile(struct mc_segment *segment, bool was_open, bool late)
         return;
     }
     if (was_open) {
-        link_remove(&segment->fit);
+        mc_link_remove(&segment->fit);
     }
     if (is_open) {
-        link_add_behind(late ? fit->prev : fit, &segment->fit);
+        mc_link_add_behind(late ? fit->prev : fit, &segment->fit);
         segment->fit_order = order;
     }
     if (is_open && !was_open) {
-        link_add_behind(&open_segments, &segment->open);
+        mc_link_add_behind(&open_segments, &segment->open);
     } else if (was_open && !is_open) {
         round_next = round_next == &segment->open ? segment->open.next : round_next;
         shrink_next = shrink_next == &segment->open ? segment->open.next : shrink_next;
-        link_remove(&segment->open);
+        mc_link_remove(&segment->open);
     }
 }
 

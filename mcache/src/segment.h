@@ -27,8 +27,9 @@
 #define MC_HEADER_SLICES 4
 
 /* What slice_class says of a slice that is not cut into blocks. */
-#define MC_SLICE_LARGE 0xfe
-#define MC_SLICE_NONE  0xff
+#define MC_SLICE_LARGE_FREE 0xfd
+#define MC_SLICE_LARGE      0xfe
+#define MC_SLICE_NONE       0xff
 
 /*
  * Every block has a byte of state. One per 16 bytes of the segment serves any class; from 1 KiB on
@@ -54,6 +55,20 @@ struct mc_link {
     struct mc_link *prev;
 };
 
+static inline void mc_link_add_behind(struct mc_link *place, struct mc_link *link)
+{
+    link->prev = place;
+    link->next = place->next;
+    place->next->prev = link;
+    place->next = link;
+}
+
+static inline void mc_link_remove(struct mc_link *link)
+{
+    link->prev->next = link->next;
+    link->next->prev = link->prev;
+}
+
 struct mc_segment {
     /*
      * Relaxed. Written before the first block of the span is handed out and after the last is back;
@@ -64,11 +79,17 @@ struct mc_segment {
     /* Of a block above the largest class: bytes in all, and where its payload begins. */
     size_t mapped_bytes;
     size_t payload_offset;
-    /* Guarded by the lock of the segments, as what follows. */
-    struct mc_link open;   /* among all segments with a free slice */
-    struct mc_link fit;    /* among those with a free run of as many slices */
-    unsigned fit_order;    /* log2 of that run, of those that a span may take */
-    uint64_t free_slices;  /* a bit per slice, here and below */
+    /*
+     * Guarded by the lock of the segments, as what follows. Of a mapping whose large block is free
+     * the links are those of its lists by age and by size, under the lock of those.
+     */
+    struct mc_link open; /* among all segments with a free slice */
+    struct mc_link fit;  /* among those with a free run of as many slices */
+    unsigned fit_order;  /* log2 of that run, of those that a span may take */
+    union {
+        uint64_t free_slices; /* a bit per slice, here and below */
+        uint64_t freed_round; /* of a free large block: the round of the decay */
+    };
     uint64_t dirty_slices; /* of those, the ones that hold memory of the system */
     uint64_t idle_slices;  /* of those, the ones free since the last round of the decay */
     struct mc_span spans[MC_SLICE_COUNT];
@@ -100,7 +121,7 @@ static inline size_t mc_slice_of(const void *pointer)
     return ((uintptr_t)pointer & (MC_SEGMENT_SIZE - 1)) >> MC_SLICE_SHIFT;
 }
 
-/* Class of a pointer into one of our segments, or MC_SLICE_LARGE or MC_SLICE_NONE. */
+/* Class of a pointer into one of our segments, or one of MC_SLICE_. */
 static inline unsigned mc_pointer_class(const void *pointer)
 {
     return atomic_load_explicit(&mc_segment_of(pointer)->slice_class[mc_slice_of(pointer)],
@@ -149,7 +170,10 @@ static inline uint32_t mc_span_capacity(unsigned cls)
     return fit == 0 ? 1 : (uint32_t)fit;
 }
 
-/* Maps a segment of so many bytes with no span in it, as mc_map(). */
+/*
+ * Maps a segment of so many bytes with no span in it, as mc_map(); where the system refuses that,
+ * once more without what large blocks have left.
+ */
 struct mc_segment *mc_segment_map(size_t bytes);
 
 /*

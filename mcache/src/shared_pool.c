@@ -12,10 +12,8 @@
 /* Bounds of what a class keeps in batches: bytes, and batches whatever their bytes. */
 #define BATCHES_MAX_BYTES ((size_t)4 << 20)
 #define BATCHES_MAX_COUNT 64
-/* So many classes share the half of the limit that is not the segments'; a power of two. */
-#define SHARES 32
 
-_Static_assert(SHARES >= MCACHE_CLASS_COUNT, "the shares of all classes are within their half");
+_Static_assert(MC_LIMIT_SHARES > MCACHE_CLASS_COUNT, "every class has one, large blocks the rest");
 
 struct class_pool {
     pthread_mutex_t lock;
@@ -45,7 +43,7 @@ static size_t span_bytes(unsigned cls)
 
 static size_t share_max(void)
 {
-    return mc_retain_limit() / 2 / SHARES;
+    return mc_retain_limit() / 2 / MC_LIMIT_SHARES;
 }
 
 static unsigned batches_max(unsigned cls)

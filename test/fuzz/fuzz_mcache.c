@@ -332,7 +332,8 @@ static void check_stats(void)
     FUZZ_CHECK(now.live_bytes == live);
     FUZZ_CHECK(now.system_bytes == large);
     FUZZ_CHECK(now.bad_free_count == before.bad_free_count);
-    FUZZ_CHECK(now.segment_bytes >= now.live_bytes + now.retained_bytes);
+    FUZZ_CHECK(now.segment_bytes + now.system_retained_bytes >=
+               now.live_bytes + now.retained_bytes);
     for (size_t i = 0; i < MCACHE_CLASS_COUNT; i++) {
         const struct mcache_class_stats *then = &before.classes[i];
         FUZZ_CHECK(now.classes[i].alloc_count - then->alloc_count ==

@@ -5,6 +5,7 @@
 #include <mcache/mcache.h>
 
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -169,6 +170,33 @@ static void *disturb(void *arg)
     return NULL;
 }
 
+/* Blocks above the largest class, whose mappings go from thread to thread. */
+static void *use_large(void *arg)
+{
+    unsigned char mark = *(unsigned char *)arg;
+    uint32_t bits = mark;
+
+    while (!atomic_load_explicit(&stop, memory_order_relaxed)) {
+        size_t size;
+        unsigned char *block;
+
+        bits = bits * 1664525u + 1013904223u;
+        size = MCACHE_CLASS_MAX + 1 + (bits >> 8) % (6 * MCACHE_CLASS_MAX);
+        block = bits >> 31 == 0 ? mcache_alloc(size) : mcache_aligned_alloc(65536, size);
+        if (block == NULL || mcache_capacity(block) < size) {
+            fail("no memory");
+        }
+        memset(block, mark, 64);
+        memset(block + size - 64, mark, 64);
+        (void)sched_yield();
+        if (memcmp(block, block + size - 64, 64) != 0 || block[0] != mark) {
+            fail("a large block was changed by someone else");
+        }
+        mcache_free(block);
+    }
+    return NULL;
+}
+
 /* Free memory comes and goes by age and by the limit. */
 static void *decay(void *arg)
 {
@@ -192,7 +220,8 @@ static void *decay(void *arg)
 
 int main(void)
 {
-    pthread_t threads[2 * PAIRS + 3];
+    pthread_t threads[2 * PAIRS + 5];
+    unsigned char marks[] = {1, 2};
     struct timespec length = {SECONDS, 0};
     struct mcache_stats stats;
 
@@ -206,6 +235,8 @@ int main(void)
     pthread_create(&threads[(size_t)2 * PAIRS], NULL, disturb, NULL);
     pthread_create(&threads[(size_t)2 * PAIRS + 1], NULL, decay, NULL);
     pthread_create(&threads[(size_t)2 * PAIRS + 2], NULL, decay, NULL);
+    pthread_create(&threads[(size_t)2 * PAIRS + 3], NULL, use_large, &marks[0]);
+    pthread_create(&threads[(size_t)2 * PAIRS + 4], NULL, use_large, &marks[1]);
     /* The length of the run, not a wait for anything. */
     nanosleep(&length, NULL);
     atomic_store_explicit(&stop, true, memory_order_relaxed);
@@ -214,8 +245,11 @@ int main(void)
     }
     mcache_trim();
     mcache_stats_read(&stats);
-    (void)printf("%ju blocks handed over\n", (uintmax_t)atomic_load(&handed));
-    if (atomic_load(&handed) == 0 || stats.live_bytes != 0 || stats.segment_bytes != 0) {
+    (void)printf("%ju blocks handed over, %ju of %ju large ones used again\n",
+                 (uintmax_t)atomic_load(&handed), (uintmax_t)stats.system_reuse_count,
+                 (uintmax_t)stats.system_alloc_count);
+    if (atomic_load(&handed) == 0 || stats.system_reuse_count == 0 || stats.live_bytes != 0 ||
+        stats.segment_bytes != 0 || stats.system_bytes != 0 || stats.system_retained_bytes != 0) {
         fail("blocks are missing at the end");
     }
     return 0;

@@ -9,6 +9,7 @@
 #include <sys/wait.h>
 
 #include "child.h"
+#include "load.h"
 
 /* Hides from the compiler that a pointer is not fit to be freed. */
 static void free_hidden(void *pointer)
@@ -58,9 +59,10 @@ static void free_large_twice(void)
     free_twice(MCACHE_CLASS_MAX + 1);
 }
 
-static void free_huge_twice(void)
+static void free_unretained_twice(void)
 {
-    free_twice(64 * MCACHE_CLASS_MAX);
+    configure(1, 0);
+    free_twice(MCACHE_CLASS_MAX + 1);
 }
 
 static void free_twice_after_a_flush(void)
@@ -138,6 +140,34 @@ static void free_aligned_twice(void)
     free_hidden(block);
 }
 
+static void free_large_aligned_twice(void)
+{
+    void *block = mcache_aligned_alloc(65536, 2 * MCACHE_CLASS_MAX);
+
+    mcache_free(block);
+    free_hidden(block);
+}
+
+/* The mapping serves a block again, which begins elsewhere. */
+static void free_former_start(void)
+{
+    char *block = mcache_aligned_alloc(65536, 2 * MCACHE_CLASS_MAX);
+    void *other;
+
+    mcache_free(block);
+    other = mcache_alloc(2 * MCACHE_CLASS_MAX);
+    free_hidden(block);
+    mcache_free(other);
+}
+
+static void free_inside_freed_large(void)
+{
+    char *block = mcache_alloc(2 * MCACHE_CLASS_MAX);
+
+    mcache_free(block);
+    free_hidden(block + 64);
+}
+
 static void free_after_realloc(void)
 {
     void *volatile old = mcache_alloc(100);
@@ -161,6 +191,22 @@ static void expand_freed(void)
 
     mcache_free(block);
     (void)!mcache_expand(block, 120);
+}
+
+static void realloc_freed_large(void)
+{
+    void *volatile block = mcache_alloc(2 * MCACHE_CLASS_MAX);
+
+    mcache_free(block);
+    mcache_free(mcache_realloc(block, 1000));
+}
+
+static void expand_freed_large(void)
+{
+    void *volatile block = mcache_alloc(2 * MCACHE_CLASS_MAX);
+
+    mcache_free(block);
+    (void)!mcache_expand(block, 3 * MCACHE_CLASS_MAX);
 }
 
 static void free_stack(void)
@@ -203,7 +249,8 @@ Test(bad_free, second_free_aborts)
     expect_abort(free_middle_twice, "already free");
     expect_abort(free_largest_class_twice, "already free");
     expect_abort(free_large_twice, "already free");
-    expect_abort(free_huge_twice, "given back to the system");
+    expect_abort(free_large_aligned_twice, "already free");
+    expect_abort(free_unretained_twice, "given back to the system");
     expect_abort(free_twice_after_a_flush, "already free");
     expect_abort(free_aligned_twice, "already free");
     expect_abort(free_after_realloc, "already free");
@@ -213,6 +260,8 @@ Test(bad_free, block_that_is_freed_does_not_grow)
 {
     expect_abort(realloc_freed, "already free");
     expect_abort(expand_freed, "already free");
+    expect_abort(realloc_freed_large, "already free");
+    expect_abort(expand_freed_large, "already free");
 }
 
 Test(bad_free, pointer_inside_a_block_aborts)
@@ -227,6 +276,8 @@ Test(bad_free, pointer_inside_a_block_aborts)
     expect_abort(free_before_large, "not the start");
     expect_abort(free_header_of_aligned, "not the start");
     expect_abort(free_inside_aligned, "not the start");
+    expect_abort(free_inside_freed_large, "not the start");
+    expect_abort(free_former_start, "not the start");
 }
 
 Test(bad_free, foreign_pointer_aborts)

@@ -198,6 +198,27 @@ static void memory_that_comes_and_goes(void)
     release_all();
 }
 
+/* Of several sizes, one of them cut by the decay; what is retained is used and given back. */
+static void large_that_comes_and_goes(void)
+{
+    configure(0, 1);
+    above_the_largest_class();
+    hold_new(50 * MIB);
+    release_all();
+    above_the_largest_class();
+    release_all();
+    for (int round = 0; round < 2; round++) {
+        pass_ms(15);
+        (void)mcache_tick();
+    }
+    tick_to_the_end(10000);
+    above_the_largest_class();
+    release_all();
+    configure(8 * MIB, 0);
+    above_the_largest_class();
+    release_all();
+}
+
 static const struct scenario {
     const char *name;
     void (*run)(void);
@@ -215,6 +236,8 @@ static const struct scenario {
     {"coming and going", memory_that_comes_and_goes, REFUSED_MMAP, true},
     {"coming and going, unmapping", memory_that_comes_and_goes, REFUSED_MUNMAP, false},
     {"coming and going, discarding", memory_that_comes_and_goes, REFUSED_MADVISE, false},
+    {"large, coming and going", large_that_comes_and_goes, REFUSED_MMAP, true},
+    {"large, coming and going, unmapping", large_that_comes_and_goes, REFUSED_MUNMAP, false},
     {"above the largest class, unmapping", above_the_largest_class, REFUSED_MUNMAP, false},
 };
 

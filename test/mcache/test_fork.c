@@ -16,6 +16,12 @@ static atomic_bool stop;
 static atomic_uint started;
 static atomic_uint busy_rounds;
 
+/* Of every class, and now and then above. */
+static size_t churned_size(size_t i)
+{
+    return i % 60 == 0 ? 2 * MCACHE_CLASS_MAX : (size_t)16 << (i % 17);
+}
+
 /* Keeps the locks of many classes and of the decay in use, so that forks fall into the middle. */
 static void *churn(void *arg)
 {
@@ -25,10 +31,10 @@ static void *churn(void *arg)
     atomic_fetch_add(&started, 1);
     while (!atomic_load(&stop)) {
         for (size_t i = 0; i < 300; i++) {
-            blocks[i] = mcache_calloc(1, (size_t)16 << (i % 17));
+            blocks[i] = mcache_calloc(1, churned_size(i));
         }
         for (size_t i = 0; i < 300; i++) {
-            mcache_free(mcache_realloc(blocks[i], (size_t)16 << ((i + 5) % 17)));
+            mcache_free(mcache_realloc(blocks[i], churned_size(i + 5)));
         }
         mcache_flush();
         for (int i = 0; i < 20; i++) {
@@ -37,6 +43,17 @@ static void *churn(void *arg)
         }
         *returned += mcache_trim();
         atomic_fetch_add(&busy_rounds, 1);
+    }
+    return NULL;
+}
+
+/* The same with the lock of the large blocks. */
+static void *churn_large(void *arg)
+{
+    (void)arg;
+    atomic_fetch_add(&started, 1);
+    while (!atomic_load(&stop)) {
+        mcache_free(mcache_alloc(2 * MCACHE_CLASS_MAX));
     }
     return NULL;
 }
@@ -65,9 +82,12 @@ static void *use_all_classes(void *arg)
 static void give_everything_back(void)
 {
     size_t bytes = (size_t)16 << 20;
+    void *small;
+    void *large;
 
     configure(0, 1);
     free_chain(alloc_chain(4096, bytes / 4096));
+    free_chain(alloc_chain(bytes / 4, 4));
     mcache_flush();
     if (mcache_tick() == 0 && stats_now().returned_bytes < bytes) {
         _exit(5);
@@ -79,8 +99,12 @@ static void give_everything_back(void)
     if (stats_now().retained_bytes != 0) {
         _exit(6);
     }
-    free_chain(alloc_chain(4096, bytes / 4096));
-    if (mcache_trim() < bytes || stats_now().retained_bytes != 0) {
+    /* Allocations would give back what is free by then. */
+    small = alloc_chain(4096, bytes / 4096);
+    large = alloc_chain(bytes / 4, 4);
+    free_chain(small);
+    free_chain(large);
+    if (mcache_trim() < 2 * bytes || stats_now().retained_bytes != 0) {
         _exit(7);
     }
 }
@@ -106,14 +130,15 @@ static void be_child(void *inherited)
 
 Test(fork, child_of_a_busy_process_may_make_any_call)
 {
-    pthread_t threads[2];
+    pthread_t threads[3];
     size_t returned[2] = {0, 0};
 
     for (int i = 0; i < 2; i++) {
         cr_assert_eq(pthread_create(&threads[i], NULL, churn, &returned[i]), 0);
     }
+    cr_assert_eq(pthread_create(&threads[2], NULL, churn_large, NULL), 0);
     /* A thread that is only starting may hold locks of a sanitizer, which the child never gets. */
-    while (atomic_load(&started) < 2) {
+    while (atomic_load(&started) < 3) {
         sched_yield();
     }
     for (unsigned round = 0; round < 30; round++) {
@@ -133,7 +158,7 @@ Test(fork, child_of_a_busy_process_may_make_any_call)
         mcache_free(block);
     }
     atomic_store(&stop, true);
-    for (int i = 0; i < 2; i++) {
+    for (int i = 0; i < 3; i++) {
         cr_assert_eq(pthread_join(threads[i], NULL), 0);
     }
     cr_assert(atomic_load(&busy_rounds) > 0);

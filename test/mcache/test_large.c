@@ -5,7 +5,8 @@
 #include <stdint.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <unistd.h>
+
+#include "load.h"
 
 static int is_mapped(void *block)
 {
@@ -15,121 +16,10 @@ static int is_mapped(void *block)
     return mincore(page, 1, &resident) == 0 || errno != ENOMEM;
 }
 
-#define KEPT_MAX ((size_t)32 << 20)
-
-static size_t retained(void)
+Test(large, block_goes_back_to_the_system_at_free_where_nothing_is_retained)
 {
-    struct mcache_stats stats;
-
-    mcache_stats_read(&stats);
-    return stats.retained_bytes;
-}
-
-static void *fill(size_t size)
-{
-    void *block = mcache_alloc(size);
-
-    cr_assert_not_null(block);
-    memset(block, 0x5a, size);
-    return block;
-}
-
-Test(large, mapping_serves_the_next_block_of_its_size)
-{
-    void *block = fill(5 * MCACHE_CLASS_MAX);
-    void *again;
-
-    mcache_free(block);
-    cr_assert_geq(retained(), 5 * MCACHE_CLASS_MAX);
-    again = mcache_alloc(5 * MCACHE_CLASS_MAX);
-    cr_assert_eq(again, block);
-    cr_assert_lt(retained(), 5 * MCACHE_CLASS_MAX);
-    mcache_free(again);
-    again = mcache_calloc(1, 5 * MCACHE_CLASS_MAX);
-    cr_assert_eq(again, block);
-    for (size_t i = 0; i < 5 * MCACHE_CLASS_MAX; i++) {
-        cr_assert_eq(((char *)again)[i], 0);
-    }
-    mcache_free(again);
-}
-
-Test(large, mapping_does_not_serve_much_smaller_or_any_larger_ones)
-{
-    void *block = fill(8 * MCACHE_CLASS_MAX);
-    void *smaller;
-    void *larger;
-
-    mcache_free(block);
-    smaller = mcache_alloc(6 * MCACHE_CLASS_MAX);
-    cr_assert_neq(smaller, block);
-    cr_assert_leq(mcache_capacity(smaller), 7 * MCACHE_CLASS_MAX);
-    larger = mcache_alloc(9 * MCACHE_CLASS_MAX);
-    cr_assert_neq(larger, block);
-    mcache_free(larger);
-    mcache_free(smaller);
-}
-
-Test(large, smallest_mapping_that_fits_is_taken)
-{
-    void *blocks[] = {fill(44 * MCACHE_CLASS_MAX / 10), fill(41 * MCACHE_CLASS_MAX / 10),
-                      fill(43 * MCACHE_CLASS_MAX / 10)};
-    void *block;
-
-    for (size_t i = 0; i < 3; i++) {
-        mcache_free(blocks[i]);
-    }
-    block = mcache_alloc(4 * MCACHE_CLASS_MAX);
-    cr_assert_eq(block, blocks[1]);
-    mcache_free(block);
-}
-
-Test(large, kept_mappings_stay_within_a_quarter_of_the_limit)
-{
-    enum {
-        COUNT = 40
-    };
-    const struct mcache_options options = {.retain_limit = (size_t)64 << 20};
-    void *blocks[COUNT];
-
-    cr_assert_eq(mcache_configure(&options), 0);
-    for (int i = 0; i < COUNT; i++) {
-        blocks[i] = fill(2 * MCACHE_CLASS_MAX);
-    }
-    for (int i = 0; i < COUNT; i++) {
-        mcache_free(blocks[i]);
-        cr_assert_leq(retained(), (size_t)16 << 20);
-    }
-    cr_assert_geq(retained(), (size_t)12 << 20);
-}
-
-Test(large, kept_mappings_go_back_by_decay, .timeout = 60)
-{
-    const struct mcache_options options = {.decay_ms = 20};
-    void *block = fill(2 * MCACHE_CLASS_MAX);
-
-    cr_assert_eq(mcache_configure(&options), 0);
-    mcache_free(block);
-    cr_assert(is_mapped(block));
-    while (mcache_tick() > 0) {
-        usleep(1000);
-    }
-    cr_assert_not(is_mapped(block));
-}
-
-Test(large, trim_gives_kept_mappings_back)
-{
-    void *block = fill(2 * MCACHE_CLASS_MAX);
-
-    mcache_free(block);
-    cr_assert(is_mapped(block));
-    cr_assert_geq(mcache_trim(), 2 * MCACHE_CLASS_MAX);
-    cr_assert_not(is_mapped(block));
-    cr_assert_eq(retained(), 0);
-}
-
-Test(large, huge_block_goes_back_to_the_system_at_free)
-{
-    for (size_t size = KEPT_MAX; size <= 4 * KEPT_MAX; size = size * 2 - 1) {
+    configure(1, 0);
+    for (size_t size = MCACHE_CLASS_MAX + 1; size <= (size_t)64 << 20; size = size * 2 - 1) {
         char *block = mcache_alloc(size);
 
         cr_assert_not_null(block);

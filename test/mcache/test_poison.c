@@ -46,6 +46,21 @@ static void read_largest_class(void)
     read_freed(MCACHE_CLASS_MAX, MCACHE_CLASS_MAX / 2);
 }
 
+static void read_large(void)
+{
+    read_freed(3 * MCACHE_CLASS_MAX, 2 * MCACHE_CLASS_MAX);
+}
+
+/* Its mapping serves a block that begins later. */
+static void read_in_front_of_reused(void)
+{
+    volatile char *block = mcache_alloc(4 * MCACHE_CLASS_MAX);
+
+    mcache_free((void *)block);
+    (void)!mcache_aligned_alloc(MCACHE_CLASS_MAX, 3 * MCACHE_CLASS_MAX);
+    sink = block[0];
+}
+
 static void write_freed(void)
 {
     volatile char *block = mcache_alloc(256);
@@ -75,6 +90,8 @@ Test(poison, use_after_free_is_reported)
     expect_report(read_first_byte);
     expect_report(read_last_byte);
     expect_report(read_largest_class);
+    expect_report(read_large);
+    expect_report(read_in_front_of_reused);
     expect_report(write_freed);
     expect_report(read_after_flush);
     expect_report(read_never_handed_out);

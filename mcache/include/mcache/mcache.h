@@ -9,8 +9,8 @@
  * - After fork() the child may make any call; what other threads had cached is lost to it.
  * - A request of exactly a power of two gets exactly that class.
  * - Any thread may free a block, whichever thread allocated it.
- * - Requests above the largest class are mappings of their own. Freed ones up to 32 MiB are kept
- *   for the next request of about their size, up to a quarter of the retain limit.
+ * - A request above the largest class gets memory of its own, from the system or of a freed one
+ * that is not smaller and at most a quarter larger.
  * - Free memory that nobody has asked for during mcache_options.decay_ms goes back to the system,
  *   a bounded piece at a time, inside calls that are made anyway; there is no thread for it.
  *
@@ -35,7 +35,7 @@ extern "C" {
 
 /** Smallest class, in bytes. Smaller requests, 0 among them, get a block of this class. */
 #define MCACHE_CLASS_MIN ((size_t)16)
-/** Largest class, in bytes. Larger requests get mappings of their own. */
+/** Largest class, in bytes. A larger request gets memory of its own. */
 #define MCACHE_CLASS_MAX ((size_t)1 << 20)
 /** Number of classes: 16 B, 32 B, ... 1 MiB. */
 #define MCACHE_CLASS_COUNT 17
@@ -130,7 +130,8 @@ MCACHE_API MCACHE_MUST_CHECK void *mcache_realloc(void *block, size_t size);
 MCACHE_API void mcache_free(void *block);
 
 /**
- * Tells how many bytes the block can hold: the size of its class.
+ * Tells how many bytes the block can hold: the size of its class; above the largest class what was
+ * asked for, rounded up, or up to a quarter more.
  *
  * @param block  a live block; NULL gives 0
  */
@@ -167,7 +168,8 @@ MCACHE_API size_t mcache_tick(void);
 /** How much free memory stays with the process, and for how long. A field of 0 is its default. */
 struct mcache_options {
     size_t retain_limit;  /**< bytes of free memory in the shared pool; what is freed beyond goes
-                               back at once. 1 retains nothing. Metric: mcache_stats.retained_bytes.
+                               back at once. 15/64 of it are for blocks above the largest class.
+                               1 retains nothing. Metric: mcache_stats.retained_bytes.
                                Default: MCACHE_RETAIN_LIMIT_DEFAULT */
     unsigned decay_ms;    /**< memory goes back after it was free for one to three times this,
                                later where 32 MiB per call are not enough.
@@ -195,19 +197,22 @@ struct mcache_class_stats {
 /** Figures of the whole process. Counters of running threads may lag by the call in progress. */
 struct mcache_stats {
     struct mcache_class_stats classes[MCACHE_CLASS_COUNT];
-    uint64_t system_alloc_count; /**< requests above the largest class */
-    uint64_t system_free_count;  /**< of those, given back */
-    size_t system_bytes;         /**< bytes live above the largest class */
-    size_t segment_bytes;        /**< bytes of address space held in segments for the classes */
-    size_t retained_bytes;       /**< bytes free in the shared pool and in mappings that large
-                                      blocks have left, which the system gets back by decay or
-                                      mcache_trim(); bounded by retain_limit */
-    size_t retain_limit;         /**< as configured */
-    uint64_t returned_bytes; /**< bytes of free memory given back since the start; those of large
-                                  blocks that were not kept are not among them */
-    size_t live_bytes;       /**< bytes in blocks that callers own, by class size; those
-                                  above the largest class are in system_bytes only */
-    uint64_t bad_free_count; /**< pointers that were ignored, see mcache_free() */
+    uint64_t system_alloc_count;  /**< requests above the largest class */
+    uint64_t system_free_count;   /**< of those, given back */
+    size_t system_bytes;          /**< bytes live above the largest class */
+    size_t segment_bytes;         /**< bytes of address space held in segments for the classes */
+    size_t retained_bytes;        /**< bytes free in the shared pool that the system gets back by
+                                       decay or mcache_trim(): of segment_bytes, and
+                                       system_retained_bytes; bounded by retain_limit */
+    size_t retain_limit;          /**< as configured */
+    uint64_t returned_bytes;      /**< bytes of free memory given back since the start */
+    size_t live_bytes;            /**< bytes in blocks that callers own, by class size; those
+                                       above the largest class are in system_bytes only */
+    uint64_t bad_free_count;      /**< pointers that were ignored, see mcache_free() */
+    uint64_t system_reuse_count;  /**< of system_alloc_count, those that got freed memory of others
+                                       and nothing from the system */
+    size_t system_retained_bytes; /**< bytes of freed blocks above the largest class that are kept
+                                       for the next ones, with what they were mapped in */
 };
 
 /**
