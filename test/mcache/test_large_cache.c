@@ -52,7 +52,7 @@ Test(large_cache, freed_block_serves_the_next_request)
     maps = mmap_count();
     for (int i = 1; i <= 10; i++) {
         cr_assert_eq(mcache_alloc(5 * MIB), block);
-        cr_assert_eq(stats_now().system_reuse_count, i);
+        cr_assert_eq(stats_now().system_reuse_count, (uint64_t)i);
         cr_assert_eq(stats_now().system_bytes, capacity);
         cr_assert_eq(stats_now().system_retained_bytes, 0);
         mcache_free(block);

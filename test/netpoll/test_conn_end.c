@@ -323,7 +323,7 @@ static void refuse_detached(struct netpoll_conn *conn, int fd, struct linkbuffer
     (void)fd;
     (void)unread;
     (void)arg;
-    CHECK(!"what was refused is not called");
+    check_failed(__FILE__, __LINE__, "what was refused is not called");
 }
 
 /* Every call that a thread with a handle may make. */
