@@ -118,9 +118,9 @@ static __attribute__((noinline)) void *alloc_slow(unsigned cls)
 }
 
 /* A size that no class is computed for: 0, or above the largest class. */
-static __attribute__((noinline)) void *alloc_other(size_t size)
+static __attribute__((noinline)) void *alloc_other(size_t size, bool zero)
 {
-    return size == 0 ? mcache_alloc(1) : alloc_large(size, 1, false);
+    return size == 0 ? mcache_alloc(1) : alloc_large(size, 1, zero);
 }
 
 /* The slow paths are called last, so that the fast one has nothing to keep across a call. */
@@ -132,14 +132,15 @@ static __attribute__((noinline)) void free_slow(unsigned cls, void *block)
     errno = saved_errno;
 }
 
-static inline void *alloc(size_t size)
+/* zero: what comes from above the largest class is to be 0. */
+static inline void *alloc(size_t size, bool zero)
 {
     struct mc_cache *cache = mc_cache_mine;
     unsigned cls;
     void *block;
 
     if (UNLIKELY(size - 1 >= MCACHE_CLASS_MAX)) {
-        return alloc_other(size);
+        return alloc_other(size, zero);
     }
     cls = mc_class_of(size);
     block = mc_list_pop(&cache->lists[cls]);
@@ -152,12 +153,12 @@ static inline void *alloc(size_t size)
 
 void *mcache_alloc(size_t size)
 {
-    return alloc(size);
+    return alloc(size, false);
 }
 
 void *mcache_alloc_capacity(size_t size, size_t capacity)
 {
-    return alloc(capacity < size ? size : capacity);
+    return alloc(capacity < size ? size : capacity, false);
 }
 
 void *mcache_calloc(size_t count, size_t size)
@@ -169,11 +170,8 @@ void *mcache_calloc(size_t count, size_t size)
         errno = ENOMEM;
         return NULL;
     }
-    if (bytes > MCACHE_CLASS_MAX) {
-        return alloc_large(bytes, 1, true);
-    }
-    block = alloc(bytes);
-    if (block != NULL) {
+    block = alloc(bytes, true);
+    if (block != NULL && bytes <= MCACHE_CLASS_MAX) {
         memset(block, 0, bytes);
     }
     return block;
@@ -189,7 +187,7 @@ void *mcache_aligned_alloc(size_t alignment, size_t size)
         return alloc_large(size, alignment, false);
     }
     /* Blocks of a class are aligned to their size. */
-    return alloc(size < alignment ? alignment : size);
+    return alloc(size < alignment ? alignment : size, false);
 }
 
 /*
@@ -266,7 +264,7 @@ void *mcache_realloc(void *block, size_t size)
     void *other;
 
     if (block == NULL) {
-        return alloc(size);
+        return alloc(size, false);
     }
     cls = class_of_live(block);
     if (cls == MC_SLICE_NONE) {
@@ -277,7 +275,7 @@ void *mcache_realloc(void *block, size_t size)
     if ((size >= capacity / 4 || capacity == MCACHE_CLASS_MIN) && mcache_expand(block, size)) {
         return block;
     }
-    other = alloc(size);
+    other = alloc(size, false);
     if (other != NULL) {
         memcpy(other, block, size < capacity ? size : capacity);
         mcache_free(block);
