@@ -9,6 +9,7 @@
 
 enum alloc_work {
     ALLOC_PAIR,       /* alloc, touch, free */
+    ALLOC_PAGES,      /* the same, a byte of every page written */
     ALLOC_BATCH,      /* depth allocs, then as many frees in the same order */
     ALLOC_MIX,        /* random slots replaced by blocks of random sizes */
     ALLOC_CROSS,      /* one thread allocates, another frees */
@@ -23,7 +24,7 @@ struct alloc_case {
     size_t depth; /* blocks that live at a time */
 };
 
-#define ALLOC_CASE_COUNT 24
+#define ALLOC_CASE_COUNT 32
 
 /** Every case, in the order of the results. */
 extern const struct alloc_case alloc_cases[ALLOC_CASE_COUNT];

@@ -66,6 +66,17 @@ static uint64_t do_pairs(const struct alloc_run *run, uint64_t pairs)
     return pairs;
 }
 
+static uint64_t do_pages(const struct alloc_run *run, uint64_t pairs)
+{
+    size_t size = run->which->size;
+    for (uint64_t i = 0; i < pairs; i++) {
+        void *block = alloc_work_must(size);
+        alloc_work_touch(block, size);
+        allocator_free(block);
+    }
+    return pairs;
+}
+
 static uint64_t do_batches(struct alloc_run *run, uint64_t pairs)
 {
     size_t size = run->which->size;
@@ -103,6 +114,8 @@ uint64_t alloc_work_do(struct alloc_run *run, uint64_t pairs)
     switch (run->which->work) {
     case ALLOC_PAIR:
         return do_pairs(run, pairs);
+    case ALLOC_PAGES:
+        return do_pages(run, pairs);
     case ALLOC_BATCH:
         return do_batches(run, pairs);
     default:
