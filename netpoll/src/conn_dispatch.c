@@ -200,8 +200,13 @@ static bool may_run_request(struct netpoll_conn *conn, uint64_t word)
 {
     if ((word & (NP_CONN_CLOSING | NP_CONN_PAUSE_OUTPUT | NP_CONN_PAUSE_USER)) != 0)
         return false;
-    if (conn->group->options.framer != NULL)
+    if (conn->group->options.framer != NULL) {
         (void)np_conn_measure_frame(conn);
+        /* A framer that panics closes the connection. */
+        word = np_state_read(&conn->state);
+        if ((word & NP_CONN_CLOSING) != 0)
+            return false;
+    }
     return is_due(conn, word, linkbuffer_len(conn->input.lb));
 }
 

@@ -53,6 +53,28 @@ static int measure_line(struct netpoll_conn *conn, const struct netpoll_framer *
     return 0;
 }
 
+struct framer_call {
+    int status;
+    size_t bytes;
+};
+
+static void call_framer(struct netpoll_conn *conn, void *arg)
+{
+    const struct netpoll_framer *framer = conn->group->options.framer;
+    struct framer_call *call = arg;
+    call->status = framer->fn(conn, &call->bytes, framer->arg);
+}
+
+/* Its panic closes the connection, like that of any other callback; one that ends without telling
+ * has found no frame. */
+static int measure_custom(struct netpoll_conn *conn, size_t *bytes)
+{
+    struct framer_call call = {.status = -EBADMSG};
+    np_conn_call(conn, call_framer, &call);
+    *bytes = call.bytes;
+    return netpoll_conn_is_active(conn) ? call.status : -ENOTCONN;
+}
+
 static int measure(struct netpoll_conn *conn, size_t *bytes)
 {
     const struct netpoll_framer *framer = conn->group->options.framer;
@@ -65,7 +87,7 @@ static int measure(struct netpoll_conn *conn, size_t *bytes)
         *bytes = framer->fixed_bytes;
         return 0;
     default:
-        return framer->fn(conn, bytes, framer->arg);
+        return measure_custom(conn, bytes);
     }
 }
 

@@ -22,12 +22,13 @@ enum place {
     IN_CLOSE_CALLBACK,
     IN_CANCEL,
     IN_POST,
+    IN_FRAMER,
     PLACES
 };
 
 static const char *const place_names[PLACES] = {
     "on_prepare",     "on_connect", "on_request", "on_disconnect",
-    "close callback", "on_cancel",  "post",
+    "close callback", "on_cancel",  "post",       "framer",
 };
 
 enum accident_kind {
@@ -43,6 +44,7 @@ struct accident {
     struct event ends;
     struct event closes;
     enum netpoll_close_reason reason;
+    struct netpoll_framer framer; /* of options_for() */
 };
 
 static void run_deferred(void *arg)
@@ -106,6 +108,17 @@ static void on_request(struct netpoll_conn *conn, void *arg)
         panic_here(accident, IN_REQUEST);
 }
 
+static int frame_of_all(struct netpoll_conn *conn, size_t *frame_bytes, void *arg)
+{
+    const void *first;
+    int status = netpoll_conn_peek(conn, 1, &first);
+    if (status != 0)
+        return status;
+    panic_here(arg, IN_FRAMER);
+    *frame_bytes = netpoll_conn_len(conn);
+    return 0;
+}
+
 static void on_cancel(struct netpoll_conn *conn, void *arg)
 {
     (void)conn;
@@ -125,7 +138,7 @@ static void on_disconnect(struct netpoll_conn *conn, enum netpoll_close_reason r
 static void run_into(const struct rig *rig, enum place place)
 {
     int fd = rig_dial(rig);
-    if (place == IN_REQUEST || place == IN_POST)
+    if (place == IN_REQUEST || place == IN_POST || place == IN_FRAMER)
         client_send(fd, "x", 1);
     else if (place != IN_PREPARE && place != IN_CONNECT)
         client_end_sending(fd);
@@ -141,12 +154,16 @@ static enum netpoll_close_reason expected_reason(enum place place)
 
 static struct netpoll_conn_options options_for(struct accident *accident, enum netpoll_handler mode)
 {
+    accident->framer =
+        (struct netpoll_framer){.kind = NETPOLL_FRAMER_CUSTOM, .fn = frame_of_all, .arg = accident};
     return (struct netpoll_conn_options){.on_prepare = on_prepare,
                                          .on_connect = on_connect,
                                          .on_request = on_request,
                                          .on_disconnect = on_disconnect,
                                          .on_cancel = on_cancel,
                                          .handler = mode,
+                                         .framer = accident->place == IN_FRAMER ? &accident->framer
+                                                                                : NULL,
                                          .arg = accident};
 }
 
@@ -208,6 +225,11 @@ TEST_BOTH_MODES(panic, in_a_close_callback)
 TEST_BOTH_MODES(panic, in_on_cancel)
 {
     expect_contained(*mode, IN_CANCEL);
+}
+
+TEST_BOTH_MODES(panic, in_a_framer)
+{
+    expect_contained(*mode, IN_FRAMER);
 }
 
 TEST_BOTH_MODES(panic, in_a_post)
@@ -312,7 +334,8 @@ static void expect_exit(enum netpoll_handler mode, enum place place)
 
 TEST_BOTH_MODES(panic, the_end_of_a_task_ends_the_callback)
 {
-    for (enum place place = IN_PREPARE; place < PLACES; place++)
+    /* A framer has to tell something. */
+    for (enum place place = IN_PREPARE; place < IN_FRAMER; place++)
         expect_exit(*mode, place);
 }
 

@@ -37,6 +37,8 @@ enum netpoll_framer_kind {
  * @return 0; the -EAGAIN of netpoll_conn_peek(), which has stated how much it needs; -EBADMSG, or
  *         any other error: what has come is no frame
  *
+ * A panic in it closes the connection, as one in any callback does.
+ *
  * Thread: poller or handler, not at the same time as another callback of the connection. It must
  * not block.
  */
