@@ -63,7 +63,8 @@ static struct netpoll_conn *new_conn(struct np_group *group, struct np_poller *p
     /* Relaxed: only has to be unique. */
     conn->id =
         1 + atomic_fetch_add_explicit(&poller->runtime->next_conn_id, 1, memory_order_relaxed);
-    if (linkbuffer_create(&conn->input.lb) != 0 || linkbuffer_create(&conn->output.lb) != 0) {
+    if (linkbuffer_create(&conn->input.lb) != 0 || linkbuffer_create(&conn->output.lb) != 0 ||
+        np_conn_codec_create(conn) != 0) {
         free_conn(conn);
         return NULL;
     }

@@ -50,7 +50,7 @@ struct np_conn_extra {
     _Atomic(struct np_conn_call *) callbacks;
     _Atomic(netpoll_detached_fn *) on_detached; /* set before DETACHED, as is its arg */
     void *on_detached_arg;
-    struct np_conn_codec codec; /* when its options have a transform; before the first event */
+    struct np_conn_codec codec; /* when its options have a transform; since its birth */
 };
 
 struct np_conn_input {
@@ -168,7 +168,10 @@ ssize_t np_conn_find(struct netpoll_conn *conn, uint8_t delimiter);
 int np_conn_measure_frame(struct netpoll_conn *conn);
 
 /* conn_codec.c. Poller thread. */
-/* Begins the transform that the options have. 0 or -errno. */
+/* Makes what the transform of the options needs, if there is one, before anybody has the
+ * connection. 0 or -ENOMEM: what has been made goes with the connection. */
+int np_conn_codec_create(struct netpoll_conn *conn);
+/* Begins the transform. 0 or -errno. */
 int np_conn_codec_open(struct netpoll_conn *conn);
 void np_conn_codec_close(struct netpoll_conn *conn);
 /* NULL: no transform. Any thread. */

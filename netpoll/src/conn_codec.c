@@ -13,25 +13,30 @@ struct np_conn_codec *np_conn_codec(const struct netpoll_conn *conn)
 {
     if (conn->group->options.transform == NULL)
         return NULL;
-    /* Relaxed: it is there since before the first event. */
+    /* Relaxed: it is there since its birth. */
     return &atomic_load_explicit(&conn->extra, memory_order_relaxed)->codec;
+}
+
+int np_conn_codec_create(struct netpoll_conn *conn)
+{
+    struct np_conn_extra *extra;
+    if (conn->group->options.transform == NULL)
+        return 0;
+    int status = np_conn_extra(conn, &extra);
+    if (status == 0)
+        status = linkbuffer_create(&extra->codec.wire_in);
+    if (status == 0)
+        status = linkbuffer_create(&extra->codec.wire_out);
+    return status;
 }
 
 int np_conn_codec_open(struct netpoll_conn *conn)
 {
     const struct netpoll_transform *transform = conn->group->options.transform;
-    if (transform == NULL)
+    struct np_conn_codec *codec = np_conn_codec(conn);
+    if (codec == NULL)
         return 0;
-    struct np_conn_extra *extra;
-    int status = np_conn_extra(conn, &extra);
-    if (status != 0)
-        return status;
-    struct np_conn_codec *codec = &extra->codec;
-    status = linkbuffer_create(&codec->wire_in);
-    if (status == 0)
-        status = linkbuffer_create(&codec->wire_out);
-    if (status == 0)
-        status = transform->open(conn, transform->arg, &codec->state);
+    int status = transform->open(conn, transform->arg, &codec->state);
     if (status == 0)
         codec->transform = transform;
     return status;

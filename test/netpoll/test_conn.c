@@ -6,7 +6,9 @@
 #include <criterion/criterion.h>
 #include <criterion/parameterized.h>
 #include <errno.h>
+#include <linkbuffer/linkbuffer.h>
 #include <netinet/in.h>
+#include <netpoll/transform.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
@@ -91,6 +93,66 @@ TEST_BOTH_MODES(conn, a_handle_kept_by_on_prepare_of_a_refused_connection_is_dea
     rig_finish_when_idle(&rig);
 }
 
+static int refuse_to_open(struct netpoll_conn *conn, void *arg, void **state)
+{
+    (void)conn;
+    (void)arg;
+    *state = NULL;
+    return -EPERM;
+}
+
+static int append_all(void *state, struct linkbuffer *from, size_t max, struct linkbuffer *into)
+{
+    (void)state;
+    (void)max;
+    return linkbuffer_append(into, from);
+}
+
+static int append_decoded(void *state, struct linkbuffer *wire, struct linkbuffer *plain,
+                          struct linkbuffer *reply)
+{
+    (void)reply;
+    return append_all(state, wire, 0, plain);
+}
+
+static void close_nothing(void *state)
+{
+    (void)state;
+}
+
+static int look_keep_and_go_on(struct netpoll_conn *conn, void *arg)
+{
+    CHECK(netpoll_conn_unsent(conn) == 0);
+    (void)keep_and_refuse(conn, arg);
+    return 0;
+}
+
+TEST_BOTH_MODES(conn, so_is_one_of_a_connection_whose_transform_does_not_begin)
+{
+    static netpoll_prepare_fn *const prepares[] = {keep_and_refuse, look_keep_and_go_on};
+    struct netpoll_transform transform = {.open = refuse_to_open,
+                                          .decode = append_decoded,
+                                          .encode = append_all,
+                                          .close = close_nothing};
+    for (size_t i = 0; i < sizeof prepares / sizeof prepares[0]; i++) {
+        struct netpoll_conn *conn = NULL;
+        struct rig rig = {.expected_logs = (uint32_t)i};
+        struct netpoll_conn_options options = {.on_prepare = prepares[i],
+                                               .on_request = echo_copy,
+                                               .handler = *mode,
+                                               .transform = &transform,
+                                               .arg = &conn};
+        rig_start(&rig, &options);
+        int fd = rig_dial(&rig);
+        cr_assert_eq(client_drain(fd), 0);
+        cr_assert_eq(netpoll_conn_unsent(conn), 0);
+        cr_assert_eq(netpoll_conn_flush_wait(conn, 0), -ENOTCONN);
+        netpoll_conn_release(conn);
+        client_close(fd);
+        rig_finish_when_idle(&rig);
+    }
+}
+
 static void ignore(struct netpoll_conn *conn, void *arg)
 {
     (void)conn;
@@ -111,6 +173,7 @@ static int try_everything(struct netpoll_conn *conn, void *arg)
     CHECK(netpoll_conn_peer(conn, address, sizeof address) == -ENOTCONN);
     CHECK(netpoll_conn_close(conn) == -ENOTCONN);
     CHECK(netpoll_conn_abort(conn) == -ENOTCONN);
+    CHECK(netpoll_conn_unsent(conn) == 0);
     CHECK(netpoll_conn_data(conn) == NULL);
     netpoll_conn_set_data(conn, arg);
     return 0;
