@@ -57,7 +57,8 @@ static struct netpoll_conn *new_conn(struct np_group *group, struct np_poller *p
     atomic_init(&conn->refs, 1);
     atomic_init(&conn->input.need, 1);
     conn->input.told_connect = conn->group->options.on_connect == NULL;
-    atomic_init(&conn->input.last_ms, (uint32_t)np_poller_now_ms(poller));
+    conn->end.rests_ms = (uint32_t)np_poller_now_ms(poller);
+    atomic_init(&conn->input.last_ms, conn->end.rests_ms);
     conn->timer.fn = np_conn_time_up;
     conn->poke_work.fn = np_conn_poke_work;
     /* Relaxed: only has to be unique. */

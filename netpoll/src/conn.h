@@ -99,7 +99,11 @@ struct np_conn_end {
     uint8_t phase;          /* poller: enum np_conn_phase */
     bool told_cancel;       /* poller */
     _Atomic bool is_timed;  /* poller: its timer is near enough; a hint for the others */
-    uint32_t closing_ms;    /* poller: low half of the milliseconds when DRAIN began */
+    /* Poller: low half of the milliseconds */
+    union {
+        uint32_t rests_ms;   /* OPEN: when receiving began to rest, or went on */
+        uint32_t closing_ms; /* later: when DRAIN began */
+    };
 };
 
 struct netpoll_conn {
@@ -187,6 +191,9 @@ bool np_conn_finish_output(struct netpoll_conn *conn);
 /* Arms the timer for the first limit to come; acts on those that have passed. Poller thread. */
 void np_conn_time_sync(struct netpoll_conn *conn);
 void np_conn_time_up(struct np_timer *timer);
+/* Receiving rests from now on, or goes on: time limits of reading and idleness do likewise. Poller
+ * thread. */
+void np_conn_time_rests(struct netpoll_conn *conn, bool rests);
 /* Milliseconds of CLOCK_MONOTONIC, as the wheel counts them. Any thread. */
 uint64_t np_conn_now_ms(const struct netpoll_conn *conn);
 /* What holds for this connection; NETPOLL_TIMEOUT_NONE: none. Any thread. */

@@ -132,6 +132,8 @@ void np_conn_input_sync(struct netpoll_conn *conn)
     uint64_t word = np_state_read(&conn->state);
     bool wanted = is_wanted(conn, word);
     count_pause(conn, word, wanted);
+    if (wanted != ((conn->fd.flags & NP_FD_INPUT_WANTED) != 0))
+        np_conn_time_rests(conn, !wanted);
     int status = conn->fd.poller->backend->set_input(conn->fd.poller, &conn->fd, wanted);
     if (status != 0)
         np_conn_fail(conn, status, "receive");

@@ -73,6 +73,36 @@ static uint64_t earlier(uint64_t a, uint64_t b)
     return a < b ? a : b;
 }
 
+/* Input rests, or goes on and the poller has not heard of it yet. */
+static bool is_resting(const struct netpoll_conn *conn, uint64_t word)
+{
+    bool is_received = (conn->fd.flags & NP_FD_INPUT_WANTED) != 0 || (word & NP_CONN_PEER_EOF) != 0;
+    return (word & NP_CONN_PAUSED) != 0 || !is_received;
+}
+
+/* Takes the rest out of what has passed since. */
+static void shift(_Atomic uint32_t *ms, uint32_t now, uint32_t rest)
+{
+    uint32_t since = read_ms(ms);
+    bool is_before = (int32_t)(now - since) > (int32_t)rest;
+    /* Relaxed: see struct np_conn_input. If it fails a turn has noted that something began. */
+    atomic_compare_exchange_strong_explicit(ms, &since, is_before ? since + rest : now,
+                                            memory_order_relaxed, memory_order_relaxed);
+}
+
+void np_conn_time_rests(struct netpoll_conn *conn, bool rests)
+{
+    uint32_t now = (uint32_t)np_poller_now_ms(conn->fd.poller);
+    uint32_t rest = now - conn->end.rests_ms;
+    if (conn->end.phase != NP_PHASE_OPEN)
+        return;
+    conn->end.rests_ms = now;
+    if (rests)
+        return;
+    shift(&conn->input.message_ms, now, rest);
+    shift(&conn->input.last_ms, now, rest);
+}
+
 static uint64_t write_limit(const struct netpoll_conn *conn, uint64_t now)
 {
     int64_t deadline = np_conn_deadline_ms(conn, NETPOLL_WRITE_DEADLINE);
@@ -89,8 +119,8 @@ static uint64_t write_limit(const struct netpoll_conn *conn, uint64_t now)
 static uint64_t read_limit(const struct netpoll_conn *conn, uint64_t now, uint64_t word)
 {
     int64_t timeout_ms = np_conn_timeout_ms(conn, NETPOLL_READ_TIMEOUT);
-    if (conn->group->options.on_request == NULL ||
-        (word & (NP_CONN_PAUSED | NP_CONN_PEER_EOF)) != 0)
+    if (conn->group->options.on_request == NULL || (word & NP_CONN_PEER_EOF) != 0 ||
+        is_resting(conn, word))
         return NEVER;
     /* What the turn leaves may be overlooked when it ends: hand_back() goes by a hint. */
     if ((word & NP_TURN_MASK) != NP_TURN_IDLE)
@@ -106,7 +136,7 @@ static uint64_t read_limit(const struct netpoll_conn *conn, uint64_t now, uint64
 
 static uint64_t idle_limit(const struct netpoll_conn *conn, uint64_t now, uint64_t word)
 {
-    bool is_idle = (word & NP_TURN_MASK) == NP_TURN_IDLE && (word & NP_CONN_PAUSED) == 0 &&
+    bool is_idle = (word & NP_TURN_MASK) == NP_TURN_IDLE && !is_resting(conn, word) &&
                    linkbuffer_unread(conn->input.lb) == 0 && np_conn_output_is_idle(conn);
     /* Nobody tells when it becomes idle: it is looked at again. */
     return after(is_idle ? widen(now, read_ms(&conn->input.last_ms)) : now,
@@ -244,7 +274,13 @@ int netpoll_conn_set_timeout(struct netpoll_conn *conn, enum netpoll_timeout whi
         return -EINVAL;
     struct np_conn_extra *extra;
     int status = np_conn_extra(conn, &extra);
-    return status != 0 ? status : set_limit(conn, &extra->timeouts_ms[which], timeout_ms, 0);
+    if (status != 0)
+        return status;
+    /* While there was none nothing was noted. Relaxed: see struct np_conn_input. */
+    if (which == NETPOLL_IDLE_TIMEOUT && np_conn_timeout_ms(conn, which) == NETPOLL_TIMEOUT_NONE)
+        atomic_store_explicit(&conn->input.last_ms, (uint32_t)np_conn_now_ms(conn),
+                              memory_order_relaxed);
+    return set_limit(conn, &extra->timeouts_ms[which], timeout_ms, 0);
 }
 
 int netpoll_conn_set_deadline(struct netpoll_conn *conn, enum netpoll_deadline which, int64_t in_ms)

@@ -153,6 +153,97 @@ TEST_BOTH_MODES(conn_limits, an_idle_timeout_of_its_own_and_that_of_the_options_
     finish(&rig, &limited, fd);
 }
 
+/* What came and went while there was none counts as well. */
+TEST_BOTH_MODES(conn_limits, an_idle_timeout_that_is_new_counts_from_then_on)
+{
+    struct limited limited = LIMITED_INIT;
+    struct rig rig = {0};
+    int fd = start(&rig, &limited,
+                   (struct netpoll_conn_options){.on_request = want_ten, .handler = *mode});
+    sleep_ms(LONG_MS);
+    int64_t since = now_ms();
+    set_timeout(&limited, NETPOLL_IDLE_TIMEOUT, LONG_MS);
+    event_wait(&limited.ends, 1);
+    cr_assert_geq(now_ms() - since, LONG_MS - 1);
+    cr_assert_eq(atomic_load(&limited.reason), NETPOLL_CLOSE_IDLE_TIMEOUT);
+    finish(&rig, &limited, fd);
+}
+
+struct standstill {
+    struct event begins;
+    struct event ends; /* by the test */
+    struct event over;
+};
+
+static void stand_still(struct netpoll_timer *timer, void *arg)
+{
+    struct standstill *standstill = arg;
+    (void)timer;
+    event_add(&standstill->begins);
+    event_wait(&standstill->ends, 1);
+    event_add(&standstill->over);
+}
+
+static void note_turn(struct netpoll_conn *conn, void *arg)
+{
+    (void)conn;
+    event_add(&((struct limited *)arg)->steps);
+}
+
+/* While its poller stands still, so that the turn that this brings is over when that looks. */
+static void resume_unseen(const struct rig *rig, struct limited *limited)
+{
+    struct standstill standstill = {.begins = EVENT_INIT, .ends = EVENT_INIT, .over = EVENT_INIT};
+    struct netpoll_timer *timer;
+    CHECK(netpoll_timer_after(rig->runtime, 0, stand_still, &standstill, &timer) == 0);
+    event_wait(&standstill.begins, 1);
+    CHECK(netpoll_conn_resume(limited->grab.conn) == 0);
+    CHECK(netpoll_conn_post(limited->grab.conn, note_turn, limited) == 0);
+    event_wait(&limited->steps, 1);
+    sleep_ms(5);
+    event_add(&standstill.ends);
+    event_wait(&standstill.over, 1);
+    netpoll_timer_release(timer);
+}
+
+/* What is left of a limit when a connection is paused is left when it goes on. */
+static void expect_rest(struct netpoll_conn_options options, const char *sent, struct event *end,
+                        struct limited *limited)
+{
+    struct rig rig = {.pollers = 1};
+    options.on_request = want_ten;
+    int fd = start(&rig, limited, options);
+    int64_t since = now_ms();
+    client_send(fd, sent, strlen(sent));
+    if (*sent != '\0')
+        event_wait(&limited->turns, 1);
+    CHECK(netpoll_conn_pause(limited->grab.conn) == 0);
+    int64_t left = LONG_MS - 2 - (now_ms() - since);
+    uint64_t ends = event_count(end);
+    sleep_ms(2 * LONG_MS);
+    cr_assert_eq(event_count(end), ends);
+    since = now_ms();
+    resume_unseen(&rig, limited);
+    event_wait(end, ends + 1);
+    cr_assert_geq(now_ms() - since, left);
+    cr_assert_lt(now_ms() - since, 10 * LONG_MS);
+    finish(&rig, limited, fd);
+}
+
+Test(conn_limits, a_read_timeout_rests_while_input_does)
+{
+    struct limited limited = LIMITED_INIT;
+    expect_rest((struct netpoll_conn_options){.read_timeout_ms = LONG_MS}, "x", &limited.turns,
+                &limited);
+}
+
+Test(conn_limits, an_idle_timeout_rests_while_input_does)
+{
+    struct limited limited = LIMITED_INIT;
+    expect_rest((struct netpoll_conn_options){.idle_timeout_ms = LONG_MS}, "", &limited.ends,
+                &limited);
+}
+
 Test(conn_limits, a_request_timeout_of_its_own)
 {
     struct limited limited = LIMITED_INIT;
