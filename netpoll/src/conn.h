@@ -157,6 +157,8 @@ void np_conn_dispatch_input(struct netpoll_conn *conn, size_t n);
 bool np_conn_is_request_due(const struct netpoll_conn *conn, uint64_t word);
 /* Input stopped at its bound and has fallen far enough. Poller, or who reads without a turn. */
 bool np_conn_may_resume_input(const struct netpoll_conn *conn);
+/* Calls a callback other than on_request, which may read as well. Turn. */
+void np_conn_call_in_turn(struct netpoll_conn *conn, netpoll_conn_fn *fn, void *arg);
 void np_conn_turn_work(struct np_work *work);
 void np_conn_turn_task(void *arg);
 

@@ -37,12 +37,13 @@ void np_conn_call(struct netpoll_conn *conn, netpoll_conn_fn *fn, void *arg)
     np_conn_close(conn, NETPOLL_CLOSE_PANIC, NP_CONN_ABORTED);
 }
 
-static void run_calls(struct netpoll_conn *conn, struct np_conn_call *first)
+static void run_calls(struct netpoll_conn *conn, struct np_conn_call *first,
+                      void (*run)(struct netpoll_conn *conn, netpoll_conn_fn *fn, void *arg))
 {
     while (first != NULL) {
         struct np_conn_call call = *first;
         mcache_free(first);
-        np_conn_call(conn, call.fn, call.arg);
+        run(conn, call.fn, call.arg);
         first = call.next;
     }
 }
@@ -60,7 +61,7 @@ bool np_conn_run_posts(struct netpoll_conn *conn)
         newest = next;
     }
     bool had_any = oldest != NULL;
-    run_calls(conn, oldest);
+    run_calls(conn, oldest, np_conn_call_in_turn);
     return had_any;
 }
 
@@ -89,7 +90,7 @@ static void run_close_callbacks(struct netpoll_conn *conn)
     while (!atomic_compare_exchange_strong_explicit(&extra->callbacks, &first, &list_is_over,
                                                     memory_order_acquire, memory_order_acquire)) {
         first = atomic_exchange_explicit(&extra->callbacks, NULL, memory_order_acquire);
-        run_calls(conn, first);
+        run_calls(conn, first, np_conn_call);
         first = NULL;
     }
 }

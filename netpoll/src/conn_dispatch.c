@@ -147,6 +147,26 @@ static size_t run_request(struct netpoll_conn *conn, uint64_t word)
     return input->consumed;
 }
 
+void np_conn_call_in_turn(struct netpoll_conn *conn, netpoll_conn_fn *fn, void *arg)
+{
+    struct np_conn_input *input = &conn->input;
+    /* Without on_request whoever holds it reads, and may do so now. */
+    bool may_read = conn->group->options.on_request != NULL;
+    if (may_read)
+        input->consumed = 0;
+    np_conn_call(conn, fn, arg);
+    if (!may_read || input->consumed == 0)
+        return;
+    linkbuffer_release(input->lb);
+    if (linkbuffer_len(input->lb) > 0)
+        note_message_start(conn);
+    /* What was measured is not at the head any more. */
+    if (np_conn_frame(conn) != 0) {
+        np_conn_set_frame(conn, 0);
+        np_conn_set_need(conn, 1);
+    }
+}
+
 static void requeue(struct netpoll_conn *conn)
 {
     np_state_requeue_turn(&conn->state);
@@ -184,12 +204,12 @@ static bool run_event(struct netpoll_conn *conn, uint64_t word)
     const struct netpoll_conn_options *options = &conn->group->options;
     if (!conn->input.told_connect) {
         conn->input.told_connect = true;
-        np_conn_call(conn, options->on_connect, options->arg);
+        np_conn_call_in_turn(conn, options->on_connect, options->arg);
         return true;
     }
     if ((word & (NP_CONN_WRITABLE | NP_CONN_CLOSING)) == NP_CONN_WRITABLE) {
         np_state_clear(&conn->state, NP_CONN_WRITABLE);
-        np_conn_call(conn, options->on_writable, options->arg);
+        np_conn_call_in_turn(conn, options->on_writable, options->arg);
         return true;
     }
     return false;

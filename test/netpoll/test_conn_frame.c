@@ -441,6 +441,52 @@ TEST_BOTH_MODES(conn_frame, what_is_none_can_be_looked_at)
     cr_assert_eq(event_count(&done), 1);
 }
 
+static void take_head(struct netpoll_conn *conn, void *arg)
+{
+    (void)arg;
+    CHECK(netpoll_conn_skip(conn, 4) == 0);
+}
+
+struct taken {
+    struct grab grab; /* first: see grab_conn() */
+    struct event frames;
+    size_t last;
+};
+
+static void take_frame(struct netpoll_conn *conn, void *arg)
+{
+    struct taken *taken = arg;
+    const void *frame;
+    CHECK(netpoll_conn_next_frame(conn, &frame, &taken->last) == 0);
+    event_add(&taken->frames);
+}
+
+/* A post has taken the head of a frame that was measured already. */
+TEST_BOTH_MODES(conn_frame, what_a_post_takes_is_no_frame_any_more)
+{
+    struct taken taken = {.grab = GRAB_INIT, .frames = EVENT_INIT};
+    struct rig rig = {0};
+    struct netpoll_framer framer = {.kind = NETPOLL_FRAMER_LENGTH, .length = {.bytes = 4}};
+    struct netpoll_conn_options options = {.on_connect = grab_conn,
+                                           .on_request = take_frame,
+                                           .handler = *mode,
+                                           .framer = &framer,
+                                           .arg = &taken};
+    rig_start(&rig, &options);
+    int fd = rig_dial(&rig);
+    event_wait(&taken.grab.connects, 1);
+    client_send(fd, "\0\0\1\0", 4);
+    WAIT_UNTIL(conn_stats(taken.grab.conn).unread == 4);
+    run_in_turn(taken.grab.conn, take_head, NULL);
+    cr_assert_eq(conn_stats(taken.grab.conn).held_blocks, 0, "what it has taken is released");
+    client_send(fd, "\0\0\0\2ab", 6);
+    event_wait(&taken.frames, 1);
+    cr_assert_eq(taken.last, 6);
+    client_close(fd);
+    netpoll_conn_release(taken.grab.conn);
+    rig_finish_when_idle(&rig);
+}
+
 static void read_without_a_framer(struct netpoll_conn *conn, void *arg)
 {
     const void *data;

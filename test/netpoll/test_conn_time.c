@@ -315,6 +315,39 @@ Test(conn_wait, ends_when_another_thread_closes)
     finish_waiter(&rig, &fate, fd);
 }
 
+static void take_all(struct netpoll_conn *conn, void *arg)
+{
+    struct fate *fate = arg;
+    CHECK(netpoll_conn_skip(conn, netpoll_conn_len(conn)) == 0);
+    event_add(&fate->requests);
+}
+
+static void wait_in_vain(struct netpoll_conn *conn, void *arg)
+{
+    struct fate *fate = arg;
+    event_add(&fate->waits);
+    atomic_store(&fate->status, netpoll_conn_wait(conn, 1, NETPOLL_TIMEOUT_NONE));
+}
+
+/* What the callback before it has consumed does not count. */
+Test(conn_wait, of_a_post_ends_with_the_server)
+{
+    struct rig rig = {0};
+    struct fate fate = FATE_INIT;
+    struct netpoll_conn_options options = options_for(&fate, NETPOLL_HANDLER_POOL, take_all);
+    rig_start(&rig, &options);
+    int fd = rig_dial(&rig);
+    client_send(fd, "x", 1);
+    event_wait(&fate.requests, 1);
+    cr_assert_eq(netpoll_conn_post(fate.grab.conn, wait_in_vain, &fate), 0);
+    netpoll_conn_release(fate.grab.conn);
+    event_wait(&fate.waits, 1);
+    cr_assert_eq(netpoll_server_shutdown(rig.server, DEADLINE_MS), 0);
+    cr_assert_eq(atomic_load(&fate.status), -ESHUTDOWN);
+    client_close(fd);
+    rig_finish(&rig);
+}
+
 Test(conn_wait, a_new_deadline_wakes_it)
 {
     struct rig rig = {0};
