@@ -285,13 +285,14 @@ static int add_taken(struct netpoll_server *server, struct np_listen_socket *soc
     return status;
 }
 
-/* The sockets that were added after the first so many are ours from here on, or go. */
+/* The sockets that were added after the first so many are ours from here on, or go, on failure. */
 static void settle(struct netpoll_server *server, uint32_t before, int status)
 {
     pthread_mutex_lock(&server->group.mutex);
     if (status != 0)
         np_server_drop_sockets(server, before);
-    struct np_listener *listener = server->listeners;
+    /* Those that a shutdown is ending are left to it, and the other process goes on with them. */
+    struct np_listener *listener = status == 0 ? server->listeners : NULL;
     for (uint32_t i = 0; listener != NULL; i++, listener = listener->next) {
         if (i >= before)
             listener->socket.is_shared = false;

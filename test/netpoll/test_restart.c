@@ -397,10 +397,9 @@ Test(restart, nonsense_is_refused_and_leaves_nothing)
     end_handover(&handover);
 }
 
-/* Passes the first of what comes on, with its descriptor, and ends. */
-static void *pass_one_on(void *arg)
+/* Passes the first of what comes on, with its descriptor. */
+static void pass_one(const int fds[2])
 {
-    const int *fds = arg;
     char bytes[4096];
     char control[CMSG_SPACE(sizeof(int))];
     struct iovec iov = {.iov_base = bytes, .iov_len = sizeof bytes};
@@ -416,6 +415,13 @@ static void *pass_one_on(void *arg)
     CHECK(head != NULL);
     memcpy(&passed, CMSG_DATA(head), sizeof passed);
     close(passed);
+}
+
+/* The same, and ends. */
+static void *pass_one_on(void *arg)
+{
+    const int *fds = arg;
+    pass_one(fds);
     close(fds[0]);
     close(fds[1]);
     return NULL;
@@ -442,6 +448,71 @@ Test(restart, half_a_handover_is_taken_back)
     cr_assert_eq(access(listen + 5, F_OK), 0, "the file is the old one's");
     expect_still_served(&handover);
     cr_assert_eq(access(listen + 5, F_OK), -1);
+    end_handover(&handover);
+}
+
+struct standstill {
+    struct event begins;
+    struct event ends; /* by the test */
+};
+
+static void stand_still(struct netpoll_timer *timer, void *arg)
+{
+    struct standstill *standstill = arg;
+    (void)timer;
+    event_add(&standstill->begins);
+    event_wait(&standstill->ends, 1);
+}
+
+static void *take_half(void *arg)
+{
+    struct handover *handover = arg;
+    CHECK(netpoll_server_take_over(handover->new.server, handover->fds[1], DEADLINE_MS) == -EPIPE);
+    return NULL;
+}
+
+static void *shut_down(void *arg)
+{
+    CHECK(netpoll_server_shutdown(arg, DEADLINE_MS) == 0);
+    return NULL;
+}
+
+/* The listeners that have come are ended by the poller after the handover has failed. */
+Test(restart, half_a_handover_in_a_shutdown_is_taken_back)
+{
+    struct standstill standstill = {.begins = EVENT_INIT, .ends = EVENT_INIT};
+    char listen[64];
+    int other[2];
+    pthread_t threads[3];
+    struct netpoll_timer *timer;
+    snprintf(listen, sizeof listen, "unix:/tmp/netpoll-half-end-%d", (int)getpid());
+    struct handover handover = {.old = {.beside_another = true, .listen = listen},
+                                .new = {.beside_another = true, .pollers = 1}};
+    CHECK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, handover.fds) == 0);
+    CHECK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, other) == 0);
+    rig_start(&handover.old, &echo);
+    rig_start(&handover.new, &echo);
+    cr_assert_eq(netpoll_server_listen(handover.old.server, "127.0.0.1:0"), 0);
+    int ends[2] = {handover.fds[1], other[0]};
+    handover.fds[1] = other[1];
+    CHECK(pthread_create(&threads[0], NULL, hand_over, &handover) == 0);
+    CHECK(pthread_create(&threads[1], NULL, take_half, &handover) == 0);
+    pass_one(ends);
+    WAIT_UNTIL(netpoll_server_listeners(handover.new.server) == 2);
+    CHECK(netpoll_timer_after(handover.new.runtime, 0, stand_still, &standstill, &timer) == 0);
+    event_wait(&standstill.begins, 1);
+    CHECK(pthread_create(&threads[2], NULL, shut_down, handover.new.server) == 0);
+    WAIT_UNTIL(netpoll_server_set_shared(handover.new.server, false) == -ESHUTDOWN);
+    close(ends[0]);
+    close(ends[1]);
+    pthread_join(threads[1], NULL);
+    event_add(&standstill.ends);
+    pthread_join(threads[2], NULL);
+    pthread_join(threads[0], NULL);
+    netpoll_timer_release(timer);
+    cr_assert_eq(handover.status, -EPIPE);
+    cr_assert_eq(access(listen + 5, F_OK), 0, "the file is the old one's");
+    expect_still_served(&handover);
     end_handover(&handover);
 }
 
