@@ -57,8 +57,18 @@ static void close_if_done(struct netpoll_conn *conn)
 /* Output that stood above its high mark has fallen to the low one. */
 static void resume_output(struct netpoll_conn *conn)
 {
+    const struct netpoll_conn_options *options = &conn->group->options;
+    const struct linkbuffer *lb = conn->output.lb;
     uint64_t before = np_state_clear(&conn->state, NP_CONN_PAUSE_OUTPUT);
-    if (conn->group->options.on_writable != NULL && (before & NP_CONN_WRITE_CLOSED) == 0)
+    /* A flush since the look that brought us here has found the pause, which must stand; unless the
+     * thread that sends has made room before it stood again, and so told nobody. */
+    while (linkbuffer_unread(lb) > options->output_high_bytes) {
+        np_state_set(&conn->state, NP_CONN_PAUSE_OUTPUT);
+        if (linkbuffer_unread(lb) > options->output_low_bytes)
+            return;
+        before = np_state_clear(&conn->state, NP_CONN_PAUSE_OUTPUT);
+    }
+    if (options->on_writable != NULL && (before & NP_CONN_WRITE_CLOSED) == 0)
         np_state_set(&conn->state, NP_CONN_WRITABLE);
     np_conn_dispatch(conn);
 }
