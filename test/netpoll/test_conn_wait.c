@@ -12,7 +12,7 @@
 #include <stdlib.h>
 
 /* Who is not woken stays asleep. */
-TestSuite(conn_wait_apart, .timeout = 30);
+TestSuite(conn_wait_apart, .timeout = 60);
 
 #define LARGE ((size_t)4 << 20)
 

@@ -14,7 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
-TestSuite(end_to_end, .timeout = 100);
+TestSuite(end_to_end, .timeout = 60);
 
 #define PIECE_MAX ((size_t)8 << 20)
 

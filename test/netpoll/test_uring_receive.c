@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-TestSuite(uring_receive, .timeout = 120);
+TestSuite(uring_receive, .timeout = 60);
 
 /* Messages of one connection get long, so that it leaves the ring of blocks, and short again. */
 Test(uring_receive, long_and_short_messages_by_turns)

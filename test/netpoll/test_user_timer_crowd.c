@@ -178,7 +178,7 @@ static void start_crowd(struct crowd *crowd)
         pthread_join(threads[i], NULL);
 }
 
-Test(user_timer_crowd, a_million, .timeout = 120)
+Test(user_timer_crowd, a_million, .timeout = 60)
 {
     struct rig rig = {0};
     struct crowd crowd = {.done = EVENT_INIT};
