@@ -16,8 +16,7 @@ struct refill {
     struct event requests;
 };
 
-static struct refill refill = {
-    .grab = GRAB_INIT, .refills = EVENT_INIT, .requests = EVENT_INIT};
+static struct refill refill = {.grab = GRAB_INIT, .refills = EVENT_INIT, .requests = EVENT_INIT};
 static char large[LARGE];
 static atomic_bool is_armed;
 
