@@ -110,6 +110,7 @@ Test(chunked, what_is_none_is_refused)
         "5\nhello\r\n",
         "5\r\nhello\n0\r\n",
         "5\r\nhellox\r\n",
+        "5\r\nhellox\n0\r\n",
         "5;\x01"
         "e\r\n",
         "5;\r\nhello\r\n",
