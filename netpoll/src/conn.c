@@ -166,9 +166,14 @@ void netpoll_conn_retain(struct netpoll_conn *conn)
 void netpoll_conn_release(struct netpoll_conn *conn)
 {
     /* Pairs with the load in is_retained(). */
-    if (atomic_fetch_sub_explicit(&conn->handles, 1, memory_order_acq_rel) == 1 &&
-        np_state_poke(&conn->state, 0))
-        np_conn_poke(conn);
+    if (atomic_fetch_sub_explicit(&conn->handles, 1, memory_order_acq_rel) == 1) {
+        /* One that is read by its holders may have input that rests because of them. */
+        bool deliver_poke = conn->group->options.on_request == NULL
+                                ? np_state_poke(&conn->state, 0)
+                                : np_state_poke_if(&conn->state, NP_CONN_POLLER_WAITS_FOR_HANDLES);
+        if (deliver_poke)
+            np_conn_poke(conn);
+    }
     np_conn_unref(conn);
 }
 

@@ -65,7 +65,10 @@ struct np_conn_input {
     /* Low halves of the poller's milliseconds. Relaxed: a time out by a moment does no harm. */
     _Atomic uint32_t last_ms;    /* something came or went, or a turn ended */
     _Atomic uint32_t message_ms; /* the message that is not complete began */
-    _Atomic uint32_t request_ms; /* on_request was called */
+    union {
+        _Atomic uint32_t request_ms; /* on_request was called */
+        _Atomic uint32_t alarm_ms;   /* with on_alarm: when it is due; 0: never */
+    };
     /* Why reading cannot go on, -ETIMEDOUT or -EMSGSIZE; 0: it can. Ordered as need. */
     _Atomic int16_t fault;
     /* After the peer's end: the handler has taken what it wants. Ordered as need. */

@@ -207,6 +207,11 @@ static bool run_event(struct netpoll_conn *conn, uint64_t word)
         np_conn_call_in_turn(conn, options->on_connect, options->arg);
         return true;
     }
+    if ((word & (NP_CONN_ALARM | NP_CONN_CLOSING)) == NP_CONN_ALARM) {
+        np_state_clear(&conn->state, NP_CONN_ALARM);
+        np_conn_call_in_turn(conn, options->on_alarm, options->arg);
+        return true;
+    }
     if ((word & (NP_CONN_WRITABLE | NP_CONN_CLOSING)) == NP_CONN_WRITABLE) {
         np_state_clear(&conn->state, NP_CONN_WRITABLE);
         np_conn_call_in_turn(conn, options->on_writable, options->arg);

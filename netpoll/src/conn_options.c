@@ -33,6 +33,9 @@ static int complete_timeouts(struct netpoll_conn_options *options)
         status = np_timeout_complete(&options->idle_timeout_ms, NETPOLL_TIMEOUT_NONE);
     if (status == 0)
         status = np_timeout_complete(&options->request_timeout_ms, NETPOLL_TIMEOUT_NONE);
+    /* They share their place in a connection. */
+    if (options->on_alarm != NULL && options->request_timeout_ms != NETPOLL_TIMEOUT_NONE)
+        return -EINVAL;
     return status;
 }
 

@@ -150,6 +150,21 @@ bool np_state_poke(struct np_conn_state *state, uint32_t bits)
     return (word & NP_CONN_POKED) == 0;
 }
 
+bool np_state_poke_if(struct np_conn_state *state, uint32_t bits)
+{
+    uint64_t word = np_state_read(state);
+    uint64_t to;
+    do {
+        if ((word & NP_CONN_ENDED) != 0)
+            return false;
+        /* A write all the same: a poller that comes to wait for it sees what the caller did. */
+        to = word;
+        if ((word & bits) != 0)
+            to |= NP_CONN_POKED;
+    } while (!change(state, &word, to));
+    return (to & ~word & NP_CONN_POKED) != 0;
+}
+
 uint64_t np_state_set(struct np_conn_state *state, uint32_t bits)
 {
     /* Pairs with every other transition of the word. */

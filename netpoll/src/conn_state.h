@@ -75,11 +75,13 @@ enum np_conn_bits {
     NP_CONN_WRITABLE = 1 << 18,     /* on_writable is due */
     NP_CONN_DETACHED = 1 << 19,     /* with CLOSING: the descriptor goes to the user */
     NP_CONN_DEADLINE = 1 << 20,     /* a read deadline has been set: it is due when a turn ends */
+    NP_CONN_ALARM = 1 << 21,        /* on_alarm is due */
     NP_CONN_WAITS = NP_CONN_WAITS_INPUT | NP_CONN_WAITS_OUTPUT,
     NP_CONN_PAUSED = NP_CONN_PAUSE_INPUT | NP_CONN_PAUSE_OUTPUT | NP_CONN_PAUSE_USER,
     /* What the poller can only go on with when the turn, or the sender, has come to rest. */
     NP_CONN_POLLER_WAITS_FOR_TURN = NP_CONN_PEER_EOF | NP_CONN_CLOSING | NP_CONN_SHUTDOWN |
                                     NP_CONN_PAUSE_INPUT | NP_CONN_DEADLINE,
+    NP_CONN_POLLER_WAITS_FOR_HANDLES = NP_CONN_PEER_EOF | NP_CONN_SHUTDOWN,
     NP_CONN_POLLER_WAITS_FOR_SENDER =
         NP_CONN_CLOSING | NP_CONN_SHUTDOWN | NP_CONN_PAUSE_OUTPUT | NP_CONN_WRITE_CLOSED,
 };
@@ -132,6 +134,8 @@ bool np_state_hand_sender(struct np_conn_state *state);
 
 /* Sets bits and POKED, unless ENDED. True: the caller must deliver the poke. */
 bool np_state_poke(struct np_conn_state *state, uint32_t bits);
+/* POKED, unless ENDED, if one of these bits is set. True: the caller must deliver the poke. */
+bool np_state_poke_if(struct np_conn_state *state, uint32_t bits);
 /* Sets bits; the word as it was. Poller, or whoever has the turn. */
 uint64_t np_state_set(struct np_conn_state *state, uint32_t bits);
 /* Clears bits; the word as it was. Poller, or whoever has the turn. */

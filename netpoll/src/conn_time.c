@@ -147,10 +147,38 @@ static uint64_t request_limit(const struct netpoll_conn *conn, uint64_t now, uin
 {
     int64_t timeout_ms = np_conn_timeout_ms(conn, NETPOLL_REQUEST_TIMEOUT);
     uint32_t since = read_ms(&conn->input.request_ms);
-    if (timeout_ms == NETPOLL_TIMEOUT_NONE || (word & NP_TURN_MASK) == NP_TURN_IDLE ||
-        conn->end.told_cancel)
+    if (conn->group->options.on_alarm != NULL || timeout_ms == NETPOLL_TIMEOUT_NONE ||
+        (word & NP_TURN_MASK) == NP_TURN_IDLE || conn->end.told_cancel)
         return NEVER;
     return after(since != 0 ? widen(now, since) : now, timeout_ms);
+}
+
+/* The time of a low half that lies up to 24 days before or behind now. */
+static uint64_t widen_both_ways(uint64_t now, uint32_t low)
+{
+    return now + (uint64_t)(int64_t)(int32_t)(low - (uint32_t)now);
+}
+
+/* Takes the alarm when it has passed; when the next one is due. */
+static uint64_t alarm_limit(struct netpoll_conn *conn, uint64_t now)
+{
+    _Atomic uint32_t *alarm_ms = &conn->input.alarm_ms;
+    if (conn->group->options.on_alarm == NULL)
+        return NEVER;
+    /* Relaxed: who sets it pokes the poller after, unless it has been told of an earlier one. */
+    uint32_t low = read_ms(alarm_ms);
+    while (low != 0) {
+        uint64_t at = widen_both_ways(now, low);
+        if (at > now)
+            return at;
+        if (!atomic_compare_exchange_strong_explicit(alarm_ms, &low, 0, memory_order_relaxed,
+                                                     memory_order_relaxed))
+            continue;
+        np_state_set(&conn->state, NP_CONN_ALARM);
+        np_conn_dispatch(conn);
+        break;
+    }
+    return NEVER;
 }
 
 static uint64_t close_limit(const struct netpoll_conn *conn, uint64_t now)
@@ -216,6 +244,7 @@ static void look_while_open(struct netpoll_conn *conn, uint64_t now)
         np_conn_cancel(conn);
     }
     next = earlier(next, limit > now ? limit : NEVER);
+    next = earlier(next, alarm_limit(conn, now));
     arm(conn, next);
 }
 
@@ -272,6 +301,8 @@ int netpoll_conn_set_timeout(struct netpoll_conn *conn, enum netpoll_timeout whi
 {
     if ((unsigned)which > NETPOLL_REQUEST_TIMEOUT || is_out_of_range(timeout_ms))
         return -EINVAL;
+    if (which == NETPOLL_REQUEST_TIMEOUT && conn->group->options.on_alarm != NULL)
+        return -EINVAL;
     struct np_conn_extra *extra;
     int status = np_conn_extra(conn, &extra);
     if (status != 0)
@@ -295,4 +326,39 @@ int netpoll_conn_set_deadline(struct netpoll_conn *conn, enum netpoll_deadline w
     /* A turn may run, and leave nothing that would bring the poller to look. */
     uint32_t bits = which == NETPOLL_READ_DEADLINE ? NP_CONN_DEADLINE : 0;
     return set_limit(conn, &extra->deadlines_ms[which], at, bits);
+}
+
+/* On the poller: its timer is due in time, or made so. */
+static void arm_for_alarm(struct netpoll_conn *conn, uint64_t at_ms)
+{
+    struct np_poller *poller = conn->fd.poller;
+    if (conn->end.phase != NP_PHASE_OPEN ||
+        (np_timer_is_armed(&conn->timer) && conn->timer.expires <= at_ms))
+        return;
+    np_wheel_remove(&poller->wheel, &conn->timer);
+    np_wheel_add(&poller->wheel, &conn->timer, at_ms);
+}
+
+int netpoll_conn_set_alarm(struct netpoll_conn *conn, int64_t in_ms)
+{
+    _Atomic uint32_t *alarm_ms = &conn->input.alarm_ms;
+    if (conn->group->options.on_alarm == NULL || is_out_of_range(in_ms))
+        return -EINVAL;
+    uint64_t word = np_state_read(&conn->state);
+    if ((word & NP_CONN_CLOSING) != 0)
+        return -ENOTCONN;
+    if (in_ms == NETPOLL_TIMEOUT_NONE) {
+        atomic_store_explicit(alarm_ms, 0, memory_order_relaxed);
+        return 0;
+    }
+    bool is_poller = np_poller_is_current(conn->fd.poller);
+    uint64_t at = np_conn_now_ms(conn) + (uint64_t)in_ms;
+    uint32_t low = (uint32_t)at != 0 ? (uint32_t)at : 1;
+    /* Relaxed: see alarm_limit(). */
+    uint32_t before = atomic_exchange_explicit(alarm_ms, low, memory_order_relaxed);
+    if (is_poller)
+        arm_for_alarm(conn, at);
+    else if ((before == 0 || (int32_t)(low - before) < 0) && np_state_poke(&conn->state, 0))
+        np_conn_poke(conn);
+    return 0;
 }

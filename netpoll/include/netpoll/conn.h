@@ -243,7 +243,8 @@ enum netpoll_timeout {
  * Gives this connection a time limit of its own.
  *
  * @param timeout_ms  0: as the options say; NETPOLL_TIMEOUT_NONE: none
- * @return 0; -EINVAL for an unknown limit or a value out of range; -ENOMEM; -ENOTCONN
+ * @return 0; -EINVAL for an unknown limit, a value out of range, or NETPOLL_REQUEST_TIMEOUT beside
+ *         on_alarm; -ENOMEM; -ENOTCONN
  */
 NETPOLL_API NETPOLL_MUST_CHECK int
 netpoll_conn_set_timeout(struct netpoll_conn *conn, enum netpoll_timeout which, int64_t timeout_ms);
@@ -266,6 +267,18 @@ enum netpoll_deadline {
  */
 NETPOLL_API NETPOLL_MUST_CHECK int
 netpoll_conn_set_deadline(struct netpoll_conn *conn, enum netpoll_deadline which, int64_t in_ms);
+
+/**
+ * Calls on_alarm once when the time has passed, unless it is set anew before. One that was due and
+ * has not been told yet may still be told: on_alarm looks at what it is for.
+ *
+ * Setting it to a later time, as most do again and again, costs a store.
+ *
+ * @param in_ms  milliseconds from now, 0: as soon as possible, but not from here;
+ *               NETPOLL_TIMEOUT_NONE: no alarm
+ * @return 0; -EINVAL without on_alarm or for a value out of range; -ENOTCONN
+ */
+NETPOLL_API NETPOLL_MUST_CHECK int netpoll_conn_set_alarm(struct netpoll_conn *conn, int64_t in_ms);
 
 /**
  * Stops receiving. No on_request starts until netpoll_conn_resume(); one that runs goes on, and so

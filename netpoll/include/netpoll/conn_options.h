@@ -117,6 +117,11 @@ struct netpoll_conn_options {
      */
     netpoll_conn_fn *on_writable;
     /**
+     * The alarm of netpoll_conn_set_alarm() has passed. A turn of its own, also while input rests
+     * or output is queued. Not together with request_timeout_ms. NULL: none
+     */
+    netpoll_conn_fn *on_alarm;
+    /**
      * The peer has closed its side, or the connection is broken, or a handler takes longer than
      * request_timeout_ms: an answer may be in vain. Runs on the poller, possibly beside a handler,
      * at most once; it may set flags and call netpoll_conn_post(), nothing else. What it posts runs
