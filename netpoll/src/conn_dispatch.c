@@ -152,6 +152,7 @@ void np_conn_call_in_turn(struct netpoll_conn *conn, netpoll_conn_fn *fn, void *
     struct np_conn_input *input = &conn->input;
     /* Without on_request whoever holds it reads, and may do so now. */
     bool may_read = conn->group->options.on_request != NULL;
+    size_t need = np_conn_need_of(conn);
     if (may_read)
         input->consumed = 0;
     np_conn_call(conn, fn, arg);
@@ -160,11 +161,10 @@ void np_conn_call_in_turn(struct netpoll_conn *conn, netpoll_conn_fn *fn, void *
     linkbuffer_release(input->lb);
     if (linkbuffer_len(input->lb) > 0)
         note_message_start(conn);
-    /* What was measured is not at the head any more. */
-    if (np_conn_frame(conn) != 0) {
-        np_conn_set_frame(conn, 0);
+    /* What was wanted, or measured, is not at the head any more. */
+    if (np_conn_need_of(conn) == need)
         np_conn_set_need(conn, 1);
-    }
+    np_conn_set_frame(conn, 0);
 }
 
 static void requeue(struct netpoll_conn *conn)

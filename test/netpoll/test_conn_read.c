@@ -262,3 +262,44 @@ TEST_BOTH_MODES(conn_read, a_framer_finds_lines_that_end_while_it_searches)
         .on_request = echo_frames, .framer = &framer, .handler = *mode};
     trickle_lines(&options);
 }
+
+struct want {
+    struct grab grab; /* first: see grab_conn() */
+    struct event requests;
+    size_t n;
+};
+
+/* Wants as many bytes as it is told; takes all that there are. */
+static void want_some(struct netpoll_conn *conn, void *arg)
+{
+    struct want *want = arg;
+    const void *data;
+    if (netpoll_conn_peek(conn, want->n, &data) == 0)
+        CHECK(netpoll_conn_skip(conn, netpoll_conn_len(conn)) == 0);
+    event_add(&want->requests);
+}
+
+static void take_all(struct netpoll_conn *conn, void *arg)
+{
+    (void)arg;
+    CHECK(netpoll_conn_skip(conn, netpoll_conn_len(conn)) == 0);
+}
+
+TEST_BOTH_MODES(conn_read, what_was_wanted_before_a_post_has_read_is_forgotten)
+{
+    struct want want = {.grab = GRAB_INIT, .requests = EVENT_INIT, .n = 10};
+    struct rig rig = {0};
+    struct netpoll_conn_options options = {
+        .on_connect = grab_conn, .on_request = want_some, .handler = *mode, .arg = &want};
+    rig_start(&rig, &options);
+    int fd = rig_dial(&rig);
+    client_send(fd, "12345", 5);
+    event_wait(&want.requests, 1);
+    run_in_turn(want.grab.conn, take_all, NULL);
+    want.n = 1;
+    client_send(fd, "1", 1);
+    event_wait(&want.requests, 2);
+    client_close(fd);
+    netpoll_conn_release(want.grab.conn);
+    rig_finish_when_idle(&rig);
+}
