@@ -146,7 +146,7 @@ void np_conn_count(struct netpoll_conn *conn, _Atomic uint64_t *counter);
 /* conn_input.c. Poller thread. */
 int np_conn_input_lend(struct np_fd *fd, struct iovec *iov);
 void np_conn_input_done(struct np_fd *fd, int64_t result);
-void np_conn_input_adopt(struct np_fd *fd, struct linkbuffer_block *block, void *data, uint32_t n);
+bool np_conn_input_adopt(struct np_fd *fd, struct linkbuffer_block *block, void *data, uint32_t n);
 /* Receives or not, as the state says. */
 void np_conn_input_sync(struct netpoll_conn *conn);
 

@@ -28,8 +28,9 @@ struct np_fd_ops {
     /* What came into the lent memory: bytes, 0 for the end, -errno. */
     void (*input_done)(struct np_fd *fd, int64_t result);
     /* Bytes that came into a block of the backend's; the owner retains the block to keep them. Also
-     * after remove(), for those that came before the kernel let go. */
-    void (*adopt_input)(struct np_fd *fd, struct linkbuffer_block *block, void *data, uint32_t n);
+     * after remove(), for those that came before the kernel let go. True: nothing was sent for
+     * them, and nothing happens until more comes. */
+    bool (*adopt_input)(struct np_fd *fd, struct linkbuffer_block *block, void *data, uint32_t n);
     /* What is to be sent; 0: nothing, the backend stops asking until start_output(). */
     int (*lend_output)(struct np_fd *fd, struct iovec *iov, int max);
     /* What was sent of it: bytes or -errno. */

@@ -43,6 +43,14 @@ int np_socket_accept(int listener)
     return fd < 0 ? -errno : fd;
 }
 
+int np_socket_take_error(int fd)
+{
+    char byte;
+    if (recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) >= 0 || errno == EAGAIN || errno == EINTR)
+        return 0;
+    return -errno;
+}
+
 size_t np_socket_unread(int fd)
 {
     int n = 0;

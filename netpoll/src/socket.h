@@ -25,6 +25,8 @@ ssize_t np_socket_receive(int fd, const struct iovec *iov);
 int np_socket_accept(int listener);
 /* Bytes received and not read; 0 when that cannot be told. */
 size_t np_socket_unread(int fd);
+/* The error that the next receive would give, which does not give it any more: 0 or -errno. */
+int np_socket_take_error(int fd);
 /* TCP options of a connection; those of a listening socket are inherited by what it accepts. */
 void np_socket_set_options(int fd, const struct netpoll_conn_options *options);
 /* From here on close(2) resets the connection. */

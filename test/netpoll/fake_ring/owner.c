@@ -71,7 +71,7 @@ static int lend_input(struct np_fd *fd, struct iovec *iov)
     return owner->lend_status;
 }
 
-static void adopt_input(struct np_fd *fd, struct linkbuffer_block *block, void *data, uint32_t n)
+static bool adopt_input(struct np_fd *fd, struct linkbuffer_block *block, void *data, uint32_t n)
 {
     struct owner *owner = (struct owner *)fd;
     take(owner, data, n);
@@ -81,6 +81,7 @@ static void adopt_input(struct np_fd *fd, struct linkbuffer_block *block, void *
         owner->kept[owner->kept_count++] = block;
     }
     react(owner, owner->on_input);
+    return false;
 }
 
 static void input_done(struct np_fd *fd, int64_t result)
