@@ -200,16 +200,32 @@ static bool is_let_through(struct netpoll_runtime *runtime, enum netpoll_log_lev
     return false;
 }
 
-void np_log(struct netpoll_runtime *runtime, enum netpoll_log_level level, const char *format, ...)
+static void tell(struct netpoll_runtime *runtime, enum netpoll_log_level level, const char *format,
+                 va_list args)
 {
     char line[LINE_BYTES];
-    va_list args;
     if (!is_let_through(runtime, level))
         return;
-    va_start(args, format);
     vsnprintf(line, sizeof line, format, args);
-    va_end(args);
     put(&runtime->log, level, line);
+}
+
+void np_log(struct netpoll_runtime *runtime, enum netpoll_log_level level, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    tell(runtime, level, format, args);
+    va_end(args);
+}
+
+void netpoll_runtime_log(struct netpoll_runtime *runtime, enum netpoll_log_level level,
+                         const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    tell(runtime, is_level(level) && level != NETPOLL_LOG_DEFAULT ? level : NETPOLL_LOG_WARNING,
+         format, args);
+    va_end(args);
 }
 
 void np_log_error(struct netpoll_runtime *runtime, int error, const char *format, ...)

@@ -278,7 +278,7 @@ netpoll_conn_set_deadline(struct netpoll_conn *conn, enum netpoll_deadline which
  *               NETPOLL_TIMEOUT_NONE: no alarm
  * @return 0; -EINVAL without on_alarm or for a value out of range; -ENOTCONN
  */
-NETPOLL_API NETPOLL_MUST_CHECK int netpoll_conn_set_alarm(struct netpoll_conn *conn, int64_t in_ms);
+NETPOLL_API int netpoll_conn_set_alarm(struct netpoll_conn *conn, int64_t in_ms);
 
 /**
  * Stops receiving. No on_request starts until netpoll_conn_resume(); one that runs goes on, and so

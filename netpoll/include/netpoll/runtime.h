@@ -144,6 +144,17 @@ netpoll_runtime_pollers(const struct netpoll_runtime *runtime);
 NETPOLL_API NETPOLL_MUST_CHECK int netpoll_runtime_set_log_level(struct netpoll_runtime *runtime,
                                                                  enum netpoll_log_level level);
 
+/**
+ * One line of the runtime's log, for layers on top of it: at most about 500 bytes.
+ *
+ * Above the level, or beyond log_rate, it costs neither a format nor memory nor a wait.
+ *
+ * @param level   not NETPOLL_LOG_DEFAULT, which is NETPOLL_LOG_WARNING
+ * @param format  as printf(3); no newline
+ */
+NETPOLL_API void netpoll_runtime_log(struct netpoll_runtime *runtime, enum netpoll_log_level level,
+                                     const char *format, ...) __attribute__((format(printf, 3, 4)));
+
 /** The pool that handlers run on. Memory: borrowed until the runtime is destroyed. */
 NETPOLL_API NETPOLL_MUST_CHECK struct gopool *
 netpoll_runtime_pool(const struct netpoll_runtime *runtime);
