@@ -12,7 +12,6 @@ enum nh_class {
     NH_TOKEN = 1 << 0,    /* tchar */
     NH_HEX = 1 << 1,      /* HEXDIG, in either case */
     NH_REG_NAME = 1 << 2, /* of a host's name: unreserved, sub-delims and % */
-    NH_LITERAL = 1 << 3,  /* within the brackets of an address */
 };
 
 extern const uint8_t nh_classes[256];

@@ -81,15 +81,24 @@ static bool begins_with(const uint8_t *name, size_t n, const char *prefix)
     return n >= len && nh_equals(name, len, prefix);
 }
 
+/* Those without an id that route, modify the request, control caches or authenticate. */
+static bool is_for_heads(const uint8_t *name, size_t n)
+{
+    static const char *const words[] = {"cache-control", "forwarded",        "max-forwards",
+                                        "pragma",        "www-authenticate", "x-real-ip"};
+    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
+        if (nh_equals(name, n, words[i]))
+            return true;
+    }
+    return begins_with(name, n, "if-") || begins_with(name, n, "proxy-") ||
+           begins_with(name, n, "x-forwarded");
+}
+
 bool nh_may_trail(const struct nhttp_field *field, const uint8_t *data)
 {
-    const uint8_t *name = nh_at(data, field->name);
-    size_t n = field->name.len;
     switch (field->id) {
     case NHTTP_FIELD_OTHER:
-        return !nh_equals(name, n, "max-forwards") && !nh_equals(name, n, "www-authenticate") &&
-               !nh_equals(name, n, "x-real-ip") && !begins_with(name, n, "proxy-") &&
-               !begins_with(name, n, "x-forwarded");
+        return !is_for_heads(nh_at(data, field->name), field->name.len);
     case NHTTP_FIELD_DATE:
     case NHTTP_FIELD_REFERER:
     case NHTTP_FIELD_SERVER:

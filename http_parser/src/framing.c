@@ -122,6 +122,9 @@ static int take_host(struct nhttp_head_parser *parser, const struct nhttp_field 
     parser->seen |= NH_SEEN_HOST;
     if (!nh_is_authority(text, field->value.len, false))
         return nh_refuse(parser, 400, "Host that is no host");
+    /* Of CONNECT the target is what is asked for, whatever Host is: RFC 9112, section 3.3. */
+    if (head->target_form == NHTTP_TARGET_AUTHORITY)
+        return 0;
     if (head->target_form != NHTTP_TARGET_ABSOLUTE) {
         head->host = field->value;
         return 0;
@@ -186,15 +189,13 @@ static int find_body(struct nhttp_head_parser *parser)
         head->body = head->content_length > 0 ? NHTTP_BODY_LENGTH : NHTTP_BODY_NONE;
     } else if (!is_request) {
         head->body = NHTTP_BODY_UNTIL_CLOSE;
-        head->keeps_alive = false;
     }
     return 0;
 }
 
-int nh_conclude(struct nhttp_head_parser *parser, const uint8_t *data)
+int nh_conclude(struct nhttp_head_parser *parser)
 {
     struct nhttp_head *head = &parser->head;
-    (void)data;
     if (head->kind == NHTTP_HEAD_TRAILERS)
         return 0;
     bool is_modern = head->minor_version > 0;
@@ -215,6 +216,11 @@ void nhttp_head_response_to(struct nhttp_head *head, enum nhttp_method method)
                    head->status == 304;
     if (is_tunnel || is_bare)
         head->body = NHTTP_BODY_NONE;
+    else if (head->body == NHTTP_BODY_UNTIL_CLOSE)
+        head->keeps_alive = false;
+    /* Nothing frames a tunnel: RFC 9110, section 9.3.6. */
+    if (is_tunnel)
+        head->has_content_length = false;
 }
 
 const struct nhttp_field *nhttp_head_find_id(const struct nhttp_head *head, enum nhttp_field_id id)

@@ -80,7 +80,7 @@ static int begin_line(struct nhttp_head_parser *parser, const uint8_t *data, siz
     if (first == '\r') {
         int status = nh_end_line(parser, data, n);
         if (status == 0)
-            status = nh_conclude(parser, data);
+            status = nh_conclude(parser);
         if (status == 0)
             parser->phase = NH_PHASE_DONE;
         return status;

@@ -25,7 +25,6 @@ enum nh_seen {
     NH_SEEN_HOST = 1 << 0,
     NH_SEEN_LENGTH = 1 << 1,
     NH_SEEN_CODING = 1 << 2,
-    NH_SEEN_CHUNKED = 1 << 3,
 };
 
 /* Bits of nhttp_head_parser.connection. */
@@ -73,6 +72,6 @@ bool nh_may_trail(const struct nhttp_field *field, const uint8_t *data);
  */
 int nh_note_field(struct nhttp_head_parser *parser, const uint8_t *data,
                   const struct nhttp_field *field);
-int nh_conclude(struct nhttp_head_parser *parser, const uint8_t *data);
+int nh_conclude(struct nhttp_head_parser *parser);
 
 #endif

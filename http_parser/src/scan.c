@@ -1,4 +1,4 @@
-/* Scans of values and targets: portable, SSE4.2 and AVX2. */
+/* Scans of values and targets: portable, SSE2 and AVX2. */
 #include "scan.h"
 
 #include <stdatomic.h>
@@ -34,38 +34,65 @@ static const struct nh_scanner portable = {
 #if defined(__x86_64__)
 #    include <immintrin.h>
 
-/* Ranges of bytes to find, from and to, as pcmpestri takes them. */
-static const char value_ranges[16] = "\x00\x08\x0a\x1f\x7f\x7f";
-static const char target_ranges[16] = "\x00\x20\x7f\xff";
-
-#    define SSE __attribute__((target("sse4.2")))
+/* Every processor of this kind has the first: pcmpestri of SSE4.2 needs no fewer instructions, and
+ * takes longer. */
+#    define SSE static inline __attribute__((always_inline))
 #    define AVX __attribute__((target("avx2")))
 
-SSE static inline size_t sse_find(const uint8_t *data, size_t from, size_t n, const char *ranges,
-                                  int ranges_len)
-{
-    __m128i wanted = _mm_loadu_si128((const __m128i *)(const void *)ranges);
-    for (; n - from >= 16; from += 16) {
-        __m128i bytes = _mm_loadu_si128((const __m128i *)(const void *)(data + from));
-        int at = _mm_cmpestri(wanted, ranges_len, bytes, 16,
-                              _SIDD_UBYTE_OPS | _SIDD_CMP_RANGES | _SIDD_LEAST_SIGNIFICANT);
-        if (at != 16)
-            return from + (size_t)at;
-    }
-    return from;
-}
-
-SSE static size_t sse_value(const uint8_t *data, size_t from, size_t n)
-{
-    return portable_value(data, sse_find(data, from, n, value_ranges, 6), n);
-}
-
-SSE static size_t sse_target(const uint8_t *data, size_t from, size_t n)
-{
-    return portable_target(data, sse_find(data, from, n, target_ranges, 4), n);
-}
-
 /* Bits of the bytes that end a value. Signed compares: 0x80 up are negative, and belong to it. */
+SSE uint32_t sse_value_ends(__m128i bytes)
+{
+    __m128i is_low = _mm_cmpgt_epi8(_mm_set1_epi8(0x20), bytes);
+    __m128i is_high = _mm_cmpgt_epi8(_mm_setzero_si128(), bytes);
+    __m128i is_tab = _mm_cmpeq_epi8(bytes, _mm_set1_epi8('\t'));
+    __m128i is_del = _mm_cmpeq_epi8(bytes, _mm_set1_epi8(0x7f));
+    __m128i ends = _mm_or_si128(_mm_andnot_si128(_mm_or_si128(is_high, is_tab), is_low), is_del);
+    return (uint32_t)_mm_movemask_epi8(ends);
+}
+
+/* Likewise for a target: 0x80 up are below 0x21 as signed ones, and end it. */
+SSE uint32_t sse_target_ends(__m128i bytes)
+{
+    __m128i is_low = _mm_cmpgt_epi8(_mm_set1_epi8(0x21), bytes);
+    __m128i is_del = _mm_cmpeq_epi8(bytes, _mm_set1_epi8(0x7f));
+    return (uint32_t)_mm_movemask_epi8(_mm_or_si128(is_low, is_del));
+}
+
+SSE __m128i sse_load(const uint8_t *data)
+{
+    return _mm_loadu_si128((const __m128i *)(const void *)data);
+}
+
+/* The last 16 bytes once more, without those before `from`. n is at least 16. */
+#    define SSE_TAIL(ends, data, from, n)                                          \
+        uint32_t found = ends(sse_load((data) + (n)-16)) >> (16 - ((n) - (from))); \
+        return found != 0 ? (from) + (size_t)__builtin_ctz(found) : (n)
+
+static size_t sse_value(const uint8_t *data, size_t from, size_t n)
+{
+    if (n < 16)
+        return portable_value(data, from, n);
+    for (; n - from >= 16; from += 16) {
+        uint32_t ends = sse_value_ends(sse_load(data + from));
+        if (ends != 0)
+            return from + (size_t)__builtin_ctz(ends);
+    }
+    SSE_TAIL(sse_value_ends, data, from, n);
+}
+
+static size_t sse_target(const uint8_t *data, size_t from, size_t n)
+{
+    if (n < 16)
+        return portable_target(data, from, n);
+    for (; n - from >= 16; from += 16) {
+        uint32_t ends = sse_target_ends(sse_load(data + from));
+        if (ends != 0)
+            return from + (size_t)__builtin_ctz(ends);
+    }
+    SSE_TAIL(sse_target_ends, data, from, n);
+}
+
+/* As sse_value_ends(). */
 AVX static inline uint32_t avx_value_ends(__m256i bytes)
 {
     __m256i is_low = _mm256_cmpgt_epi8(_mm256_set1_epi8(0x20), bytes);
@@ -77,7 +104,7 @@ AVX static inline uint32_t avx_value_ends(__m256i bytes)
     return (uint32_t)_mm256_movemask_epi8(ends);
 }
 
-/* Likewise for a target: 0x80 up are below 0x21 as signed ones, and end it. */
+/* As sse_target_ends(). */
 AVX static inline uint32_t avx_target_ends(__m256i bytes)
 {
     __m256i is_low = _mm256_cmpgt_epi8(_mm256_set1_epi8(0x21), bytes);
@@ -107,16 +134,13 @@ AVX static size_t avx_target(const uint8_t *data, size_t from, size_t n)
     return sse_target(data, from, n);
 }
 
-static const struct nh_scanner sse = {.name = "sse4.2", .value = sse_value, .target = sse_target};
+static const struct nh_scanner sse = {.name = "sse2", .value = sse_value, .target = sse_target};
 static const struct nh_scanner avx = {.name = "avx2", .value = avx_value, .target = avx_target};
 
 const struct nh_scanner *const *nh_scanners(void)
 {
     static const struct nh_scanner *const all[] = {&portable, &sse, &avx, NULL};
     static const struct nh_scanner *const without_avx[] = {&portable, &sse, NULL};
-    static const struct nh_scanner *const neither[] = {&portable, NULL};
-    if (!__builtin_cpu_supports("sse4.2"))
-        return neither;
     return __builtin_cpu_supports("avx2") ? all : without_avx;
 }
 #else

@@ -111,8 +111,8 @@ Test(chunked, what_is_none_is_refused)
         "5\r\nhello\n0\r\n",
         "5\r\nhellox\r\n",
         "5\r\nhellox\n0\r\n",
-        "5;\x01"
-        "e\r\n",
+        ("5;\x01"
+         "e\r\n"),
         "5;\r\nhello\r\n",
         "5;=x\r\nhello\r\n",
         "5;a=\r\nhello\r\n",

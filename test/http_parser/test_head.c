@@ -77,6 +77,8 @@ Test(head, bytes_up_to_the_limit)
     cr_assert_eq(status_of(0, 1, 41, 1, &limits), 431);
     cr_assert_eq(status_of(0, 41, 0, 1, &limits), 0);
     cr_assert_eq(status_of(0, 42, 0, 1, &limits), 431);
+    cr_assert_eq(status_of(0, 1, NHTTP_HEAD_BYTES_DEFAULT - n, 1, NULL), 0);
+    cr_assert_eq(status_of(0, 1, NHTTP_HEAD_BYTES_DEFAULT + 1 - n, 1, NULL), 431);
     cr_assert_eq(status_of(0, 1, 100000, 1, NULL), 431);
     cr_assert_eq(status_of(0, 100000, 1, 1, NULL), 431);
 }

@@ -229,6 +229,19 @@ Test(request, parts_of_the_target)
     cr_assert_eq(head->field_count, 0);
 }
 
+/* A proxy that asked Host whom to reach would be led elsewhere. */
+Test(request, the_host_of_connect_is_its_target)
+{
+    const char *raw = "CONNECT a:443 HTTP/1.1\r\nHost: b:80\r\n" END;
+    const struct nhttp_head *head = parse(raw);
+    cr_assert_eq(head->target_form, NHTTP_TARGET_AUTHORITY);
+    cr_assert(shows(raw, head->host, "a:443"));
+    raw = "CONNECT a:443 HTTP/1.0\r\n" END;
+    cr_assert(shows(raw, parse(raw)->host, "a:443"));
+    raw = "OPTIONS * HTTP/1.1\r\nHost: b:80\r\n" END;
+    cr_assert(shows(raw, parse(raw)->host, "b:80"));
+}
+
 Test(request, fields_keep_their_order_and_are_found)
 {
     const char *raw =

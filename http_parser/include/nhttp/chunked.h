@@ -26,6 +26,8 @@ extern "C" {
 #define NHTTP_CHUNK_LINE_BYTES_DEFAULT 256U
 /** Default of nhttp_chunked_limits.overhead_bytes. */
 #define NHTTP_CHUNK_OVERHEAD_BYTES_DEFAULT 16384U
+/** Largest nhttp_chunked_limits.line_bytes. */
+#define NHTTP_CHUNK_LINE_BYTES_MAX 65536U
 
 /** 0: the default. */
 struct nhttp_chunked_limits {

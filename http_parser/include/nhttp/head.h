@@ -136,16 +136,16 @@ struct nhttp_head {
     enum nhttp_target_form target_form;
     struct nhttp_span path;  /**< of the target, undecoded; empty when it has none */
     struct nhttp_span query; /**< behind the question mark */
-    struct nhttp_span host;  /**< of an absolute target, else of Host; with the port */
+    struct nhttp_span host;  /**< of the target if it names one, else of Host; with the port */
 
     uint16_t status;          /**< of a response: 100 to 999 */
     struct nhttp_span reason; /**< likewise; may be empty */
 
-    enum nhttp_body body;    /**< of a request; of a response whose request was neither HEAD nor
-                                  CONNECT: see nhttp_head_response_to() */
+    enum nhttp_body body;    /**< of a response: complete with nhttp_head_response_to() */
     uint64_t content_length; /**< of NHTTP_BODY_LENGTH */
     bool has_content_length;
-    bool keeps_alive;      /**< neither the version nor Connection asks for the end */
+    bool keeps_alive;      /**< neither the version nor Connection asks for the end; of a response:
+                                complete with nhttp_head_response_to() */
     bool expects_continue; /**< Expect: 100-continue, and not HTTP/1.0 */
     bool expects_other;    /**< an Expect that nobody knows: 417 */
     bool wants_upgrade;    /**< Connection has upgrade, and not HTTP/1.0; Upgrade says to what */
@@ -200,10 +200,11 @@ NHTTP_API NHTTP_MUST_CHECK ssize_t nhttp_head_parse(struct nhttp_head_parser *pa
                                                     const void *data, size_t n);
 
 /**
- * Completes the head of a response by the request that it answers: what body it has.
+ * Completes the head of a response by the request that it answers: what body it has, and whether
+ * the connection stays.
  *
  * Answers to HEAD, and 1xx, 204 and 304, have none; nor has a 2xx answer to CONNECT, which begins a
- * tunnel.
+ * tunnel. A connection does not stay behind a body that its end ends.
  */
 NHTTP_API void nhttp_head_response_to(struct nhttp_head *head, enum nhttp_method method);
 
