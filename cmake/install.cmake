@@ -4,9 +4,9 @@ include(GNUInstallDirs)
 include(CMakePackageConfigHelpers)
 set(netpoll_package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/netpoll)
 
-# The file for pkg-config. Only a static library has to name what it needs: a shared one knows, and
-# no public header includes one of another module.
-function(netpoll_install_pc name description deps requires)
+# The file for pkg-config. Only a static library has to name what it needs: a shared one knows, but
+# for what its public headers include.
+function(netpoll_install_pc name description deps public_deps requires)
     set(libs "-l${name}")
     if(BUILD_SHARED_LIBS)
         set(requires "")
@@ -19,6 +19,11 @@ function(netpoll_install_pc name description deps requires)
             endif()
         endforeach()
     endif()
+    foreach(dep IN LISTS public_deps)
+        if(dep MATCHES "^netpoll::(.*)$")
+            list(APPEND requires ${CMAKE_MATCH_1})
+        endif()
+    endforeach()
     list(JOIN requires ", " requires)
     # From the file's own folder, so that the whole prefix can be moved.
     file(RELATIVE_PATH up /${CMAKE_INSTALL_LIBDIR}/pkgconfig /)
@@ -30,14 +35,14 @@ endfunction()
 
 # One module. Its targets are a file of their own: who asks for another module does not need what
 # this one needs.
-function(netpoll_install_module name description deps requires)
+function(netpoll_install_module name description deps public_deps requires)
     # Installed modules find each other wherever the prefix is.
     set_target_properties(${name} PROPERTIES INSTALL_RPATH "$ORIGIN")
     install(TARGETS ${name} EXPORT netpoll-${name}
         INCLUDES DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
     install(DIRECTORY include/ DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
     install(EXPORT netpoll-${name} NAMESPACE netpoll:: DESTINATION ${netpoll_package_dir})
-    netpoll_install_pc(${name} "${description}" "${deps}" "${requires}")
+    netpoll_install_pc(${name} "${description}" "${deps}" "${public_deps}" "${requires}")
 endfunction()
 
 # The package that find_package(netpoll) reads. Before 1.0 a minor version may break what links.

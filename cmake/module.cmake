@@ -22,17 +22,17 @@ if(NOT TARGET netpoll_build_options)
 endif()
 
 # netpoll_module(NAME DESCRIPTION text SOURCES file... [DEFINITIONS name...] [DEPS target...]
-#                [REQUIRES package...] [GNU])
+#                [PUBLIC_DEPS target...] [REQUIRES package...] [GNU])
 # One library of the toolkit: public headers in include/, everything else in src/. Modules among
-# DEPS that are not there yet are added. REQUIRES: what pkg-config has to find for a static library
+# DEPS and PUBLIC_DEPS, whose headers its own include, that are not there yet are added. REQUIRES: what pkg-config has to find for a static library
 # besides modules. GNU: uses gnu11 and what the C library has beyond POSIX. Does nothing when the
 # module is there already.
 function(netpoll_module name)
-    cmake_parse_arguments(ARG "GNU" "DESCRIPTION" "SOURCES;DEFINITIONS;DEPS;REQUIRES" ${ARGN})
+    cmake_parse_arguments(ARG "GNU" "DESCRIPTION" "SOURCES;DEFINITIONS;DEPS;PUBLIC_DEPS;REQUIRES" ${ARGN})
     if(TARGET netpoll::${name})
         return()
     endif()
-    foreach(dep IN LISTS ARG_DEPS)
+    foreach(dep IN LISTS ARG_DEPS ARG_PUBLIC_DEPS)
         if(dep MATCHES "^netpoll::(.*)$" AND NOT TARGET ${dep})
             add_subdirectory(
                 ${CMAKE_CURRENT_FUNCTION_LIST_DIR}/../${CMAKE_MATCH_1} ${CMAKE_MATCH_1})
@@ -54,8 +54,10 @@ function(netpoll_module name)
         PUBLIC $<BUILD_INTERFACE:${CMAKE_CURRENT_SOURCE_DIR}/include>
         PRIVATE src)
     target_link_libraries(${name}
+        PUBLIC ${ARG_PUBLIC_DEPS}
         PRIVATE ${ARG_DEPS} $<BUILD_INTERFACE:netpoll_build_options>)
     if(NETPOLL_INSTALL)
-        netpoll_install_module(${name} "${ARG_DESCRIPTION}" "${ARG_DEPS}" "${ARG_REQUIRES}")
+        netpoll_install_module(${name} "${ARG_DESCRIPTION}" "${ARG_DEPS}" "${ARG_PUBLIC_DEPS}"
+            "${ARG_REQUIRES}")
     endif()
 endfunction()

@@ -15,6 +15,7 @@
 #include <time.h>
 
 #define LISTEN_MAX       64
+#define COMMON_FLAGS     7
 #define AS_TEXT(number)  AS_TEXT_(number)
 #define AS_TEXT_(number) #number
 #define LISTEN_DEFAULT   "127.0.0.1:0"
@@ -78,8 +79,8 @@ static bool parse_handler(const struct flag *flag, const char *text)
     return true;
 }
 
-static void read_flags(const struct server_program *program, int argc, char **argv,
-                       struct settings *out)
+/* What every server has. */
+static size_t common_flags(struct settings *out, struct flag *into)
 {
     const struct flag flags[] = {
         {.name = "--listen",
@@ -126,10 +127,20 @@ static void read_flags(const struct server_program *program, int argc, char **ar
          .parse = flag_text,
          .into = &out->restart_path},
     };
-    const struct flag_set set = {.program = program->name,
-                                 .summary = program->summary,
-                                 .flags = flags,
-                                 .count = sizeof flags / sizeof flags[0]};
+    _Static_assert(sizeof flags / sizeof flags[0] == COMMON_FLAGS, "there is room for all");
+    memcpy(into, flags, sizeof flags);
+    return COMMON_FLAGS;
+}
+
+static void read_flags(const struct server_program *program, int argc, char **argv,
+                       struct settings *out)
+{
+    struct flag flags[COMMON_FLAGS + SERVER_FLAGS_MAX];
+    size_t count = common_flags(out, flags);
+    for (size_t i = 0; i < SERVER_FLAGS_MAX && program->flags[i].name != NULL; i++)
+        flags[count++] = program->flags[i];
+    const struct flag_set set = {
+        .program = program->name, .summary = program->summary, .flags = flags, .count = count};
     flags_parse(&set, argc, argv);
     if (out->listen_count == 0)
         out->listen[out->listen_count++] = LISTEN_DEFAULT;
@@ -188,14 +199,21 @@ static int listen_on(struct running *running, const char *address)
     return STATUS_FAILED;
 }
 
+static int create_server(struct running *running, enum netpoll_handler handler)
+{
+    struct netpoll_conn_options options = running->program->options;
+    if (running->program->create != NULL)
+        return running->program->create(running->runtime, handler, &running->server);
+    options.handler = handler;
+    return netpoll_server_create(running->runtime, &options, NULL, &running->server);
+}
+
 static int start(struct running *running, const struct settings *settings)
 {
     int status = create_runtime(running, settings);
     if (status != 0)
         return status;
-    struct netpoll_conn_options options = running->program->options;
-    options.handler = settings->handler;
-    status = netpoll_server_create(running->runtime, &options, NULL, &running->server);
+    status = create_server(running, settings->handler);
     if (status != 0)
         return failed(running->program, "cannot create the server", status);
     int taken = restart_take(running->server, settings->restart_path);
@@ -274,7 +292,10 @@ static int drain(const struct running *running)
 static void stop(struct running *running)
 {
     restart_end(&running->restart);
-    (void)!netpoll_server_destroy(running->server);
+    if (running->program->destroy != NULL)
+        running->program->destroy();
+    else
+        (void)!netpoll_server_destroy(running->server);
     (void)!netpoll_runtime_destroy(running->runtime);
     gopool_destroy(running->pool);
 }

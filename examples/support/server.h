@@ -4,13 +4,27 @@
 #ifndef EXAMPLES_SERVER_H
 #define EXAMPLES_SERVER_H
 
+#include "flags.h"
+
 #include <netpoll/netpoll.h>
+
+/** Most flags of a program's own. */
+#define SERVER_FLAGS_MAX 4
 
 /** One server program. */
 struct server_program {
     const char *name;                    /**< for messages */
     const char *summary;                 /**< for --help, one line */
     struct netpoll_conn_options options; /**< callbacks; handler is set from --handler */
+
+    /* For one with a layer of its own on netpoll's server; NULL: there is none. */
+    /** Makes the server with its layer, 0 or a negative error. */
+    int (*create)(struct netpoll_runtime *runtime, enum netpoll_handler handler,
+                  struct netpoll_server **out);
+    /** Ends both. */
+    void (*destroy)(void);
+
+    struct flag flags[SERVER_FLAGS_MAX]; /**< of its own; the first without a name ends them */
 };
 
 /**

@@ -19,9 +19,10 @@ struct alarms {
     int64_t again_ms; /* what on_alarm sets; 0: nothing */
 };
 
-#define ALARMS_INIT \
-    {               \
-        .grab = GRAB_INIT, .rings = EVENT_INIT, .requests = EVENT_INIT, .go_on = EVENT_INIT}
+#define ALARMS_INIT                                                                         \
+    {                                                                                       \
+        .grab = GRAB_INIT, .rings = EVENT_INIT, .requests = EVENT_INIT, .go_on = EVENT_INIT \
+    }
 
 static void ring(struct netpoll_conn *conn, void *arg)
 {

@@ -1,0 +1,160 @@
+/**
+ * A request, and the response to it.
+ *
+ * Threads: the handler, until it returns; after nhttp_request_defer() whoever has the request, one
+ * thread at a time. Calls that say so may be made beside.
+ * Memory: what a call shows belongs to the request and stays as it is until the request ends, when
+ * the handler returns or nhttp_request_finish() is called.
+ * Errors: 0 or a negative errno value.
+ */
+#ifndef NHTTP_REQUEST_H
+#define NHTTP_REQUEST_H
+
+#include <nhttp/export.h>
+#include <nhttp/head.h>
+#include <nhttp/text.h>
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct linkbuffer;
+struct netpoll_conn;
+struct nhttp_request;
+
+/**
+ * Answers a request: see nhttp/response.h. What it has not said is the default: 200, no body.
+ *
+ * A panic in it answers 500, if no answer has begun, else it aborts the connection.
+ *
+ * Thread: as nhttp_server_options.executor says.
+ */
+typedef void nhttp_handler_fn(struct nhttp_request *request, void *arg);
+
+/** A function on a request. */
+typedef void nhttp_request_fn(struct nhttp_request *request, void *arg);
+
+NHTTP_API NHTTP_MUST_CHECK enum nhttp_method
+nhttp_request_method(const struct nhttp_request *request);
+/** The method as it came; methods are case-sensitive. */
+NHTTP_API NHTTP_MUST_CHECK struct nhttp_text
+nhttp_request_method_name(const struct nhttp_request *request);
+/** The target as it came. */
+NHTTP_API NHTTP_MUST_CHECK struct nhttp_text
+nhttp_request_target(const struct nhttp_request *request);
+/**
+ * The path: percent-decoded once, dot segments removed (RFC 3986, 5.2.4). It begins with a slash;
+ * empty for the forms of a target that have none. It has no NUL, CR or LF, and is followed by a
+ * NUL.
+ */
+NHTTP_API NHTTP_MUST_CHECK struct nhttp_text
+nhttp_request_path(const struct nhttp_request *request);
+/** What follows the question mark, as it came: see nhttp/args.h. */
+NHTTP_API NHTTP_MUST_CHECK struct nhttp_text
+nhttp_request_query(const struct nhttp_request *request);
+/** Of the target, else of the field Host, with the port if there is one; HTTP/1.0 may have none. */
+NHTTP_API NHTTP_MUST_CHECK struct nhttp_text
+nhttp_request_host(const struct nhttp_request *request);
+/** 0 or 1, of HTTP/1. */
+NHTTP_API NHTTP_MUST_CHECK uint8_t nhttp_request_minor_version(const struct nhttp_request *request);
+
+/**
+ * The value of the first field of that name.
+ *
+ * @param name  in any case
+ * @param out   untouched when there is none
+ * @return 0; -ENOENT
+ */
+NHTTP_API NHTTP_MUST_CHECK int nhttp_request_field(const struct nhttp_request *request,
+                                                   const char *name, struct nhttp_text *out);
+/** The same by id, which compares no names. */
+NHTTP_API NHTTP_MUST_CHECK int nhttp_request_field_by_id(const struct nhttp_request *request,
+                                                         enum nhttp_field_id id,
+                                                         struct nhttp_text *out);
+/** Number of field lines. */
+NHTTP_API NHTTP_MUST_CHECK size_t nhttp_request_field_count(const struct nhttp_request *request);
+/** The field line of an index, in the order they came. @return 0; -ENOENT */
+NHTTP_API NHTTP_MUST_CHECK int nhttp_request_field_at(const struct nhttp_request *request,
+                                                      size_t index, struct nhttp_text *name,
+                                                      struct nhttp_text *value);
+
+/** Bytes of the body, decoded. */
+NHTTP_API NHTTP_MUST_CHECK size_t nhttp_request_body_len(const struct nhttp_request *request);
+/**
+ * Shows the body in one piece.
+ *
+ * @return 0; -ENOMEM
+ */
+NHTTP_API NHTTP_MUST_CHECK int nhttp_request_body(struct nhttp_request *request,
+                                                  struct nhttp_text *out);
+/**
+ * The body as a buffer, to be read in pieces or appended to the response without a copy.
+ *
+ * @return NULL when there is no body
+ */
+NHTTP_API NHTTP_MUST_CHECK struct linkbuffer *
+nhttp_request_body_buffer(struct nhttp_request *request);
+
+/** The connection: for its addresses and options; not for reading, writing or closing. */
+NHTTP_API NHTTP_MUST_CHECK struct netpoll_conn *
+nhttp_request_conn(const struct nhttp_request *request);
+/** Number of the request on its connection, from 1. */
+NHTTP_API NHTTP_MUST_CHECK uint32_t nhttp_request_number(const struct nhttp_request *request);
+
+/**
+ * Attaches a value.
+ *
+ * @param key      compared as a pointer's text; copied
+ * @param value    NULL takes the value away
+ * @param destroy  called with the value when it is replaced or taken away, or the request ends;
+ *                 NULL: nothing
+ * @return 0; -ENOMEM: destroy will not be called
+ */
+NHTTP_API NHTTP_MUST_CHECK int nhttp_request_set_value(struct nhttp_request *request,
+                                                       const char *key, void *value,
+                                                       void (*destroy)(void *value));
+/** The value of a key; NULL: none. */
+NHTTP_API NHTTP_MUST_CHECK void *nhttp_request_value(const struct nhttp_request *request,
+                                                     const char *key);
+
+/**
+ * Says that the answer will come later: not when the handler returns, but by
+ * nhttp_request_finish(), on any thread.
+ *
+ * Thread: handler.
+ */
+NHTTP_API void nhttp_request_defer(struct nhttp_request *request);
+
+/**
+ * Ends a deferred request: its response is sent.
+ *
+ * Thread: whoever has it. Memory: the request is gone.
+ */
+NHTTP_API void nhttp_request_finish(struct nhttp_request *request);
+
+/**
+ * Has fn called when the client has closed or reset the connection, or handler_timeout_ms has
+ * passed: an answer would be in vain. The request goes on until it is finished.
+ *
+ * @return 0: fn will be called at most once, possibly beside the handler, and not after the request
+ *         has ended; -ECANCELED: that has happened already; -EEXIST: there is a function already;
+ *         -EINVAL without fn
+ *
+ * Thread of fn: poller. It must not block, nor use the request but for nhttp_request_value() of
+ * what was set before this call.
+ */
+NHTTP_API NHTTP_MUST_CHECK int nhttp_request_on_cancel(struct nhttp_request *request,
+                                                       nhttp_request_fn *fn, void *arg);
+/** Whether that has happened. Thread: any that has the request. */
+NHTTP_API NHTTP_MUST_CHECK bool nhttp_request_is_cancelled(const struct nhttp_request *request);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

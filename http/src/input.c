@@ -1,0 +1,307 @@
+/* From input to requests: what the poller does whenever bytes have come. Turn. */
+#include "request.h"
+
+#include <mcache/mcache.h>
+#include <netpoll/error.h>
+
+#include <errno.h>
+#include <string.h>
+
+/* Requests that one call takes before other connections get theirs. */
+#define SHARE 16U
+/* Queued output above which no further request is taken: netpoll's mark. */
+#define OUTPUT_BYTES NETPOLL_OUTPUT_HIGH_BYTES_DEFAULT
+
+static size_t smaller(size_t a, size_t b)
+{
+    return a < b ? a : b;
+}
+
+void hs_refuse(struct hs_conn *c, int status)
+{
+    struct nhttp_request *request = c->phase == HS_PHASE_BODY ? c->request : NULL;
+    bool is_head = request != NULL && request->head.method == NHTTP_METHOD_HEAD;
+    hs_count(c->server->counters, HS_COUNT_REFUSED + (unsigned)status - 400U);
+    int error = hs_write_refusal(c, status, true, !is_head);
+    hs_record(c, request, status, 0);
+    if (request != NULL) {
+        c->request = NULL;
+        hs_request_free(request);
+    }
+    if (error != 0) {
+        c->phase = HS_PHASE_OVER;
+        hs_conn_let_go(c);
+        (void)netpoll_conn_abort(c->conn);
+        return;
+    }
+    hs_conn_finish(c, true);
+}
+
+static void out_of_memory(struct hs_conn *c)
+{
+    if (c->phase == HS_PHASE_BODY) {
+        hs_request_free(c->request);
+        c->request = NULL;
+    }
+    c->phase = HS_PHASE_OVER;
+    hs_conn_let_go(c);
+    (void)netpoll_conn_abort(c->conn);
+}
+
+/* What has been parsed of a head is kept, at the size that it has then. */
+static int keep_partial(struct hs_conn *c, const struct nhttp_head_parser *parser)
+{
+    const struct nhttp_head *head = &parser->head;
+    struct hs_partial *partial =
+        mcache_alloc(sizeof *partial + parser->limits.fields * sizeof(struct nhttp_field));
+    if (partial == NULL)
+        return -ENOMEM;
+    partial->parser = *parser;
+    partial->parser.head.fields = partial->table;
+    /* And the one that is open. */
+    size_t n = head->field_count + (parser->lines < parser->limits.fields ? 1 : 0);
+    memcpy(partial->table, head->fields, n * sizeof(struct nhttp_field));
+    c->partial = partial;
+    hs_conn_hold(c);
+    hs_conn_tell_state(c, NHTTP_CONN_ACTIVE);
+    hs_conn_enter(c, HS_PHASE_HEAD);
+    return 0;
+}
+
+static int status_of(const struct nhttp_head_parser *parser)
+{
+    return parser->status >= 400 ? parser->status : 400;
+}
+
+static int parse_beginning(struct hs_conn *c, const void *data, size_t n)
+{
+    struct nhttp_head_parser parser;
+    struct nhttp_field table[NHTTP_FIELDS_MAX];
+    int status = nhttp_head_begin(&parser, NHTTP_HEAD_REQUEST, &c->server->options.head, table);
+    if (status != 0)
+        return status;
+    ssize_t used = nhttp_head_parse(&parser, data, n);
+    if (used == -EAGAIN) {
+        status = keep_partial(c, &parser);
+        return status != 0 ? status : -EAGAIN;
+    }
+    if (used < 0)
+        return status_of(&parser);
+    return hs_request_create(c, &parser.head, data, (size_t)used);
+}
+
+static int parse_more(struct hs_conn *c, const void *data, size_t n)
+{
+    struct hs_partial *partial = c->partial;
+    ssize_t used = nhttp_head_parse(&partial->parser, data, n);
+    if (used == -EAGAIN)
+        return -EAGAIN;
+    int status = used < 0 ? status_of(&partial->parser)
+                          : hs_request_create(c, &partial->parser.head, data, (size_t)used);
+    if (status == 0) {
+        c->partial = NULL;
+        mcache_free(partial);
+    }
+    return status;
+}
+
+/* What a client that has gone left undone. */
+static bool drop_rest(struct hs_conn *c)
+{
+    if (c->phase == HS_PHASE_BODY) {
+        hs_count(c->server->counters, HS_COUNT_CANCELLED);
+        hs_record(c, c->request, 0, 0);
+        hs_request_free(c->request);
+        c->request = NULL;
+    }
+    hs_conn_finish(c, false);
+    return false;
+}
+
+/* Why a request whose head is fine is not served: a status; 0: it is. */
+static int find_fault(const struct hs_conn *c, const struct nhttp_request *request)
+{
+    const struct nhttp_head *head = &request->head;
+    bool is_read = head->method == NHTTP_METHOD_GET || head->method == NHTTP_METHOD_HEAD;
+    if (head->expects_other)
+        return 417;
+    if (head->method == NHTTP_METHOD_CONNECT)
+        return 501;
+    if (head->method == NHTTP_METHOD_TRACE || (c->server->options.get_only && !is_read))
+        return 405;
+    return 0;
+}
+
+/* The head has been taken: what follows it? A status refuses it. */
+static int begin_body(struct hs_conn *c)
+{
+    struct nhttp_request *request = c->request;
+    const struct nhttp_head *head = &request->head;
+    if (head->body == NHTTP_BODY_LENGTH && head->content_length > request->config.max_body_bytes)
+        return 413;
+    if (head->body == NHTTP_BODY_NONE)
+        return 0;
+    request->in.left = head->content_length;
+    nhttp_chunked_begin(&request->in.chunked, &c->server->options.chunked);
+    hs_conn_hold(c);
+    hs_conn_enter(c, HS_PHASE_BODY);
+    if (head->expects_continue && netpoll_conn_len(c->conn) == 0)
+        return hs_write_continue(c);
+    return 0;
+}
+
+static int ask_on_head(struct hs_conn *c)
+{
+    const struct nhttp_server_options *options = &c->server->options;
+    if (options->on_head == NULL)
+        return 0;
+    int status = options->on_head(c->request, &c->request->config, options->arg);
+    return status == 0 || (status >= 400 && status <= 599) ? status : 500;
+}
+
+/* Acts on a status of what was looked at. True: there may be more to do now. */
+static bool go_by(struct hs_conn *c, int status)
+{
+    if (status == -EAGAIN) {
+        if (netpoll_conn_is_at_end(c->conn))
+            return drop_rest(c);
+        if (netpoll_conn_need(c->conn, netpoll_conn_len(c->conn) + 1) != 0)
+            out_of_memory(c);
+        return false;
+    }
+    if (status < 0)
+        out_of_memory(c);
+    else if (status > 0)
+        hs_refuse(c, status);
+    return status == 0;
+}
+
+/* The answer of on_head goes instead of the handler's. */
+static bool answer_early(struct hs_conn *c, int status)
+{
+    struct nhttp_request *request = c->request;
+    bool client_sends = request->head.body != NHTTP_BODY_NONE;
+    hs_count(c->server->counters, HS_COUNT_REFUSED + (unsigned)status - 400U);
+    if (request->status == 200)
+        (void)hs_response_make(request, status, NULL);
+    if (client_sends)
+        request->closes = true;
+    return hs_request_answer_here(request, client_sends);
+}
+
+static bool take_head(struct hs_conn *c)
+{
+    size_t limit = (size_t)c->server->options.head.head_bytes + 1;
+    size_t n = smaller(netpoll_conn_len(c->conn), limit);
+    const void *data;
+    if (n == 0 && !netpoll_conn_is_at_end(c->conn))
+        return false;
+    int status = n > 0 ? netpoll_conn_peek(c->conn, n, &data) : -EAGAIN;
+    if (status == 0)
+        status = c->partial != NULL ? parse_more(c, data, n) : parse_beginning(c, data, n);
+    if (status != 0)
+        return go_by(c, status);
+    struct nhttp_request *request = c->request;
+    if (netpoll_conn_skip(c->conn, request->head_bytes) != 0) {
+        hs_request_free(request);
+        return false;
+    }
+    hs_conn_tell_state(c, NHTTP_CONN_ACTIVE);
+    hs_count(c->server->counters, HS_COUNT_REQUESTS);
+    c->request_count++;
+    request->number = c->request_count;
+    status = find_fault(c, request);
+    if (status != 0)
+        return answer_early(c, status);
+    status = ask_on_head(c);
+    if (status != 0)
+        return answer_early(c, status);
+    status = begin_body(c);
+    if (status == 413)
+        return answer_early(c, status);
+    if (status != 0)
+        return go_by(c, status);
+    return c->phase == HS_PHASE_BODY || hs_request_run(request);
+}
+
+static bool take_body(struct hs_conn *c)
+{
+    struct nhttp_request *request = c->request;
+    int status = hs_body_take(request);
+    if (status != 0)
+        return go_by(c, status);
+    return hs_request_run(request);
+}
+
+/* A request is in work: whoever answers it is asked to tell. */
+static bool await(struct hs_conn *c)
+{
+    /* Acquire: pairs with the release in hs_request_end(), whose writes to the connection's memory
+     * are to be seen. */
+    uint32_t before = atomic_fetch_or_explicit(&c->work, HS_WORK_AWAITED, memory_order_acq_rel);
+    if ((before & HS_WORK_ANSWERED) == 0)
+        return false;
+    c->request = NULL;
+    c->phase = HS_PHASE_HEAD;
+    return true;
+}
+
+static void skip_all(struct netpoll_conn *conn)
+{
+    if (netpoll_conn_skip(conn, netpoll_conn_len(conn)) != 0)
+        (void)netpoll_conn_abort(conn);
+}
+
+/* Goes one step. False: there is nothing to do for now. */
+static bool step(struct hs_conn *c)
+{
+    switch ((enum hs_phase)c->phase) {
+    case HS_PHASE_HEAD:
+        return take_head(c);
+    case HS_PHASE_BODY:
+        return take_body(c);
+    case HS_PHASE_WORK:
+        return await(c);
+    case HS_PHASE_LINGER:
+        skip_all(c->conn);
+        break;
+    case HS_PHASE_OVER:
+        break;
+    }
+    return false;
+}
+
+/* The client does not take what it has asked for: it is asked no more until it does. netpoll calls
+ * again then, if there is anything unread. */
+static bool is_full(struct hs_conn *c)
+{
+    if (c->phase != HS_PHASE_HEAD || netpoll_conn_unsent(c->conn) <= OUTPUT_BYTES)
+        return false;
+    if (netpoll_conn_need(c->conn, 1) != 0)
+        out_of_memory(c);
+    return true;
+}
+
+void hs_on_input(struct netpoll_conn *conn, void *arg)
+{
+    struct hs_conn *c = netpoll_conn_data(conn);
+    (void)arg;
+    if (c == NULL)
+        return;
+    unsigned before = c->request_count;
+    while (!is_full(c) && step(c)) {
+        if (c->request_count - before < SHARE)
+            continue;
+        /* The others get their turn. */
+        if (netpoll_conn_post(conn, hs_go_on, c->server) != 0)
+            out_of_memory(c);
+        break;
+    }
+    if (c->phase == HS_PHASE_LINGER)
+        skip_all(conn);
+}
+
+void hs_go_on(struct netpoll_conn *conn, void *arg)
+{
+    hs_on_input(conn, arg);
+}

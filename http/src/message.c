@@ -1,0 +1,161 @@
+/* What a handler asks of a request. Thread: who has it. */
+#include "request.h"
+
+#include <linkbuffer/linkbuffer.h>
+#include <mcache/mcache.h>
+
+#include <errno.h>
+#include <string.h>
+
+static struct nhttp_text text_of(const struct nhttp_request *request, struct nhttp_span span)
+{
+    return (struct nhttp_text){.data = request->bytes + span.offset, .len = span.len};
+}
+
+enum nhttp_method nhttp_request_method(const struct nhttp_request *request)
+{
+    return request->head.method;
+}
+
+struct nhttp_text nhttp_request_method_name(const struct nhttp_request *request)
+{
+    return text_of(request, request->head.method_name);
+}
+
+struct nhttp_text nhttp_request_target(const struct nhttp_request *request)
+{
+    return text_of(request, request->head.target);
+}
+
+struct nhttp_text nhttp_request_path(const struct nhttp_request *request)
+{
+    return request->path;
+}
+
+struct nhttp_text nhttp_request_query(const struct nhttp_request *request)
+{
+    return text_of(request, request->head.query);
+}
+
+struct nhttp_text nhttp_request_host(const struct nhttp_request *request)
+{
+    return text_of(request, request->head.host);
+}
+
+uint8_t nhttp_request_minor_version(const struct nhttp_request *request)
+{
+    return request->head.minor_version;
+}
+
+int nhttp_request_field(const struct nhttp_request *request, const char *name,
+                        struct nhttp_text *out)
+{
+    const struct nhttp_field *field = nhttp_head_find(&request->head, request->bytes, name);
+    if (field == NULL)
+        return -ENOENT;
+    *out = text_of(request, field->value);
+    return 0;
+}
+
+int nhttp_request_field_by_id(const struct nhttp_request *request, enum nhttp_field_id id,
+                              struct nhttp_text *out)
+{
+    const struct nhttp_field *field = nhttp_head_find_id(&request->head, id);
+    if (field == NULL)
+        return -ENOENT;
+    *out = text_of(request, field->value);
+    return 0;
+}
+
+size_t nhttp_request_field_count(const struct nhttp_request *request)
+{
+    return request->head.field_count;
+}
+
+int nhttp_request_field_at(const struct nhttp_request *request, size_t index,
+                           struct nhttp_text *name, struct nhttp_text *value)
+{
+    if (index >= request->head.field_count)
+        return -ENOENT;
+    *name = text_of(request, request->head.fields[index].name);
+    *value = text_of(request, request->head.fields[index].value);
+    return 0;
+}
+
+size_t nhttp_request_body_len(const struct nhttp_request *request)
+{
+    return request->in.lb != NULL ? linkbuffer_len(request->in.lb) : 0;
+}
+
+int nhttp_request_body(struct nhttp_request *request, struct nhttp_text *out)
+{
+    size_t n = nhttp_request_body_len(request);
+    const void *data = NULL;
+    int status = n > 0 ? linkbuffer_peek(request->in.lb, n, &data) : 0;
+    if (status == 0)
+        *out = (struct nhttp_text){.data = data, .len = n};
+    return status;
+}
+
+struct linkbuffer *nhttp_request_body_buffer(struct nhttp_request *request)
+{
+    return request->in.lb;
+}
+
+struct netpoll_conn *nhttp_request_conn(const struct nhttp_request *request)
+{
+    return request->c->conn;
+}
+
+uint32_t nhttp_request_number(const struct nhttp_request *request)
+{
+    return request->number;
+}
+
+static struct hs_value **find_value(struct nhttp_request *request, const char *key)
+{
+    struct hs_value **at = &request->values;
+    while (*at != NULL && strcmp((*at)->key, key) != 0)
+        at = &(*at)->next;
+    return at;
+}
+
+static void take_away(struct hs_value **at)
+{
+    struct hs_value *gone = *at;
+    *at = gone->next;
+    if (gone->destroy != NULL)
+        gone->destroy(gone->value);
+    mcache_free(gone);
+}
+
+int nhttp_request_set_value(struct nhttp_request *request, const char *key, void *value,
+                            void (*destroy)(void *value))
+{
+    struct hs_value *added = NULL;
+    size_t n = strlen(key) + 1;
+    if (value != NULL) {
+        added = mcache_alloc(sizeof *added + n);
+        if (added == NULL)
+            return -ENOMEM;
+        *added = (struct hs_value){.value = value, .destroy = destroy};
+        memcpy(added->key, key, n);
+    }
+    struct hs_value **at = find_value(request, key);
+    if (*at != NULL)
+        take_away(at);
+    if (added != NULL) {
+        added->next = request->values;
+        request->values = added;
+    }
+    return 0;
+}
+
+void *nhttp_request_value(const struct nhttp_request *request, const char *key)
+{
+    for (const struct hs_value *value = request->values; value != NULL; value = value->next) {
+        if (strcmp(value->key, key) == 0)
+            return value->value;
+    }
+    return NULL;
+}

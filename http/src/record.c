@@ -1,0 +1,35 @@
+/* What is told of requests: records and panics. Thread: who answers. */
+#include "request.h"
+
+#include <netpoll/runtime.h>
+
+void hs_record(struct hs_conn *c, const struct nhttp_request *request, int status,
+               uint64_t body_bytes)
+{
+    const struct nhttp_server_options *options = &c->server->options;
+    if (options->on_record == NULL)
+        return;
+    struct nhttp_record record = {
+        .conn_id = netpoll_conn_id(c->conn),
+        .status = (uint16_t)status,
+        .body_bytes_out = body_bytes,
+        .conn = c->conn,
+    };
+    if (request != NULL) {
+        record.method = nhttp_request_method_name(request);
+        record.target = nhttp_request_target(request);
+        record.minor_version = request->head.minor_version;
+        record.body_bytes_in = request->in.bytes;
+        record.took_us = (int64_t)(hs_now_us() - request->began_us);
+    }
+    options->on_record(&record, options->arg);
+}
+
+void hs_log_panic(const struct nhttp_request *request, const struct gopool_panic *panic)
+{
+    struct hs_conn *c = request->c;
+    netpoll_runtime_log(c->server->runtime, NETPOLL_LOG_ERROR,
+                        "connection %llu: the handler of request %u panicked: %s (%s:%d)",
+                        (unsigned long long)netpoll_conn_id(c->conn), request->number,
+                        panic->message, panic->file, panic->line);
+}

@@ -1,0 +1,369 @@
+/* A request's life: made by the poller, answered by whoever has it, freed by the last. */
+#include "request.h"
+
+#include <linkbuffer/linkbuffer.h>
+#include <mcache/mcache.h>
+#include <netpoll/error.h>
+#include <netpoll/runtime.h>
+#include <nhttp/path.h>
+
+#include <errno.h>
+#include <string.h>
+
+/* The bytes behind the request: its fields, its head, its path. */
+static size_t tail_bytes(const struct nhttp_head *head, size_t n)
+{
+    return head->field_count * sizeof(struct nhttp_field) + n + head->path.len + 1;
+}
+
+/* 0, or the status that refuses it. */
+static int set_path(struct nhttp_request *request, char *room)
+{
+    const struct nhttp_span *path = &request->head.path;
+    ssize_t n = nhttp_path_decode(request->bytes + path->offset, path->len, room);
+    if (n < 0)
+        return 400;
+    room[n] = '\0';
+    request->path = (struct nhttp_text){.data = room, .len = (size_t)n};
+    return 0;
+}
+
+int hs_request_create(struct hs_conn *c, const struct nhttp_head *head, const char *bytes, size_t n)
+{
+    const struct nhttp_server_options *options = &c->server->options;
+    struct nhttp_request *request = mcache_alloc(sizeof *request + tail_bytes(head, n));
+    if (request == NULL)
+        return -ENOMEM;
+    memset(request, 0, sizeof *request);
+    size_t fields_bytes = head->field_count * sizeof(struct nhttp_field);
+    char *tail = (char *)(request + 1);
+    request->c = c;
+    atomic_init(&request->refs, 1);
+    request->status = 200;
+    request->head = *head;
+    request->head.fields = (struct nhttp_field *)(void *)tail;
+    memcpy(tail, head->fields, fields_bytes);
+    memcpy(tail + fields_bytes, bytes, n);
+    request->bytes = tail + fields_bytes;
+    request->head_bytes = (uint32_t)n;
+    request->config = (struct nhttp_request_config){
+        .max_body_bytes = options->max_body_bytes,
+        .body_timeout_ms = options->body_timeout_ms,
+        .handler_timeout_ms = options->handler_timeout_ms,
+    };
+    if (options->on_record != NULL)
+        request->began_us = hs_now_us();
+    int status = set_path(request, tail + fields_bytes + n);
+    if (status != 0) {
+        hs_request_free(request);
+        return status;
+    }
+    c->request = request;
+    return 0;
+}
+
+static void free_values(struct nhttp_request *request)
+{
+    while (request->values != NULL) {
+        struct hs_value *value = request->values;
+        request->values = value->next;
+        if (value->destroy != NULL)
+            value->destroy(value->value);
+        mcache_free(value);
+    }
+}
+
+void hs_request_free(struct nhttp_request *request)
+{
+    free_values(request);
+    linkbuffer_destroy(request->in.lb);
+    linkbuffer_destroy(request->out.lb);
+    mcache_free(request->lines.data);
+    mcache_free(request->out.copy.data);
+    mcache_free(request);
+}
+
+void hs_request_unref(struct nhttp_request *request)
+{
+    /* Release: what this holder did; acquire: what all of them did, before the free. */
+    if (atomic_fetch_sub_explicit(&request->refs, 1, memory_order_acq_rel) == 1)
+        hs_request_free(request);
+}
+
+bool hs_request_claim(struct nhttp_request *request, enum hs_claim as)
+{
+    uint8_t none = HS_CLAIM_NONE;
+    /* Acquire, release: what the one that answers does comes behind what the other has done. */
+    return atomic_compare_exchange_strong_explicit(&request->claim, &none, (uint8_t)as,
+                                                   memory_order_acq_rel, memory_order_acquire);
+}
+
+/* The connection waits for the request from now on. The caller's count becomes that of the
+ * connection; `more` are for others. Turn. */
+static void share(struct nhttp_request *request, uint32_t more)
+{
+    struct hs_conn *c = request->c;
+    /* Relaxed, both: nobody else has them yet. */
+    atomic_store_explicit(&request->refs, 1 + more, memory_order_relaxed);
+    atomic_store_explicit(&c->work, 0, memory_order_relaxed);
+    request->is_shared = true;
+    hs_conn_ref(c);
+    hs_conn_hold(c);
+    /* The hold is the request's: see end_shared(). */
+    c->is_held = false;
+    hs_conn_enter(c, HS_PHASE_WORK);
+}
+
+/* Undoes it while nobody else has got the request. */
+static void unshare(struct nhttp_request *request)
+{
+    struct hs_conn *c = request->c;
+    request->is_shared = false;
+    c->phase = HS_PHASE_HEAD;
+    c->is_held = true;
+    hs_conn_let_go(c);
+    hs_conn_unref(c);
+}
+
+/* The answer has been written: the connection is told, and let go. The request may go. */
+static void end_shared(struct nhttp_request *request, bool is_last)
+{
+    struct hs_conn *c = request->c;
+    struct netpoll_conn *conn = c->conn;
+    /* Relaxed: ordered by the word. */
+    atomic_store_explicit(&c->rests_ms, (uint32_t)hs_now_ms(), memory_order_relaxed);
+    hs_conn_tell_state(c, NHTTP_CONN_IDLE);
+    if (is_last)
+        (void)netpoll_conn_close(conn);
+    else
+        (void)netpoll_conn_set_alarm(conn, c->server->options.idle_timeout_ms);
+    /* Release: the poller, which sees the bit, goes on with the connection; acquire: what it did to
+     * the request, before that is freed. Pairs with its own changes of the word. */
+    uint32_t before = atomic_fetch_or_explicit(&c->work, HS_WORK_ANSWERED, memory_order_acq_rel);
+    if ((before & HS_WORK_AWAITED) != 0 && netpoll_conn_post(conn, hs_go_on, c->server) != 0)
+        (void)netpoll_conn_abort(conn);
+    /* Or else the poller does. */
+    if ((before & HS_WORK_LOOKING) == 0)
+        hs_request_unref(request);
+}
+
+/* The caller's counts of a shared request go. */
+static void let_go(struct nhttp_request *request)
+{
+    struct hs_conn *c = request->c;
+    struct netpoll_conn *conn = c->conn;
+    hs_request_unref(request);
+    hs_conn_unref(c);
+    netpoll_conn_release(conn);
+}
+
+/* Answers, unless somebody else has; the caller's counts of a shared request go. */
+static void finish(struct nhttp_request *request)
+{
+    struct hs_conn *c = request->c;
+    struct netpoll_conn *conn = c->conn;
+    if (hs_request_claim(request, HS_CLAIM_HANDLER)) {
+        bool is_last = request->closes || !request->head.keeps_alive || hs_conn_is_last(c) ||
+                       c->server->options.disable_keep_alive;
+        if (hs_write_answer(request, is_last) != 0)
+            (void)netpoll_conn_abort(conn);
+        hs_flush(conn);
+        end_shared(request, is_last);
+    }
+    let_go(request);
+}
+
+bool hs_request_answer_here(struct nhttp_request *request, bool client_sends)
+{
+    struct hs_conn *c = request->c;
+    bool is_last = request->closes || !request->head.keeps_alive || hs_conn_is_last(c) ||
+                   c->server->options.disable_keep_alive;
+    int status = hs_write_answer(request, is_last);
+    c->request = NULL;
+    c->phase = HS_PHASE_HEAD;
+    hs_request_free(request);
+    if (status != 0) {
+        c->phase = HS_PHASE_OVER;
+        hs_conn_let_go(c);
+        (void)netpoll_conn_abort(c->conn);
+        return false;
+    }
+    hs_flush(c->conn);
+    if (is_last) {
+        hs_conn_finish(c, client_sends);
+        return false;
+    }
+    /* Relaxed: read by this thread. */
+    atomic_store_explicit(&c->rests_ms, (uint32_t)hs_now_ms(), memory_order_relaxed);
+    hs_conn_let_go(c);
+    hs_conn_tell_state(c, NHTTP_CONN_IDLE);
+    return true;
+}
+
+static void call_handler(void *arg)
+{
+    struct nhttp_request *request = arg;
+    const struct nhttp_server_options *options = &request->c->server->options;
+    options->handler(request, options->arg);
+}
+
+/* Runs the handler, and makes what it leaves an answer. False: it has been deferred. */
+static bool run(struct nhttp_request *request)
+{
+    struct nhttp_server *server = request->c->server;
+    struct gopool_panic panic;
+    if (gopool_try_task(call_handler, request, &panic) != 0) {
+        hs_count(server->counters, HS_COUNT_PANICS);
+        hs_log_panic(request, &panic);
+        (void)hs_response_make(request, 500, NULL);
+        return true;
+    }
+    return !request->is_deferred;
+}
+
+static bool run_here(struct nhttp_request *request)
+{
+    bool is_done = run(request);
+    if (!request->is_shared)
+        return hs_request_answer_here(request, false);
+    if (is_done)
+        finish(request);
+    else
+        let_go(request);
+    /* It may have been answered already. */
+    return true;
+}
+
+static void run_task(void *arg)
+{
+    struct nhttp_request *request = arg;
+    /* Release: pairs with the poller's look, which lets one that has begun go on. */
+    atomic_store_explicit(&request->has_started, true, memory_order_release);
+    /* Acquire: pairs with the claim. What has been answered is not begun any more. */
+    bool is_overruled =
+        atomic_load_explicit(&request->claim, memory_order_acquire) != HS_CLAIM_NONE;
+    if (is_overruled || run(request)) {
+        finish(request);
+        return;
+    }
+    let_go(request);
+}
+
+static bool run_on_pool(struct nhttp_request *request)
+{
+    struct hs_conn *c = request->c;
+    share(request, 1);
+    request->task =
+        (struct gopool_task){.fn = run_task, .arg = request, .flags = GOPOOL_TASK_REJECT_WHEN_FULL};
+    if (gopool_submit(c->server->pool, &request->task) == 0)
+        return true;
+    hs_count(c->server->counters, HS_COUNT_QUEUE_FULL);
+    unshare(request);
+    (void)hs_response_make(request, 503, NULL);
+    return hs_request_answer_here(request, false);
+}
+
+bool hs_request_run(struct nhttp_request *request)
+{
+    if (request->c->server->options.executor == NETPOLL_HANDLER_INLINE)
+        return run_here(request);
+    return run_on_pool(request);
+}
+
+void nhttp_request_defer(struct nhttp_request *request)
+{
+    if (request->is_deferred)
+        return;
+    request->is_deferred = true;
+    if (!request->is_shared)
+        share(request, 1);
+    struct hs_conn *c = request->c;
+    hs_conn_ref(c);
+    netpoll_conn_retain(c->conn);
+    /* Relaxed: the caller's count orders it. */
+    atomic_fetch_add_explicit(&request->refs, 1, memory_order_relaxed);
+}
+
+void nhttp_request_finish(struct nhttp_request *request)
+{
+    if (request->is_deferred)
+        finish(request);
+}
+
+struct nhttp_request *hs_request_look(struct hs_conn *c)
+{
+    /* Acquire, release: pairs with end_shared(), of which one sees the other. */
+    uint32_t before = atomic_fetch_or_explicit(&c->work, HS_WORK_LOOKING, memory_order_acq_rel);
+    if ((before & HS_WORK_ANSWERED) == 0)
+        return c->request;
+    c->request = NULL;
+    c->phase = HS_PHASE_HEAD;
+    return NULL;
+}
+
+bool hs_request_look_end(struct hs_conn *c)
+{
+    /* As in hs_request_look(). */
+    uint32_t before =
+        atomic_fetch_and_explicit(&c->work, ~(uint32_t)HS_WORK_LOOKING, memory_order_acq_rel);
+    if ((before & HS_WORK_ANSWERED) == 0)
+        return false;
+    hs_request_unref(c->request);
+    c->request = NULL;
+    c->phase = HS_PHASE_HEAD;
+    return true;
+}
+
+void hs_request_cancel(struct nhttp_request *request)
+{
+    /* Acquire: pairs with nhttp_request_on_cancel(), whose function is called. */
+    uint8_t before =
+        atomic_exchange_explicit(&request->cancel, HS_CANCEL_DONE, memory_order_acq_rel);
+    if (before == HS_CANCEL_DONE)
+        return;
+    hs_count(request->c->server->counters, HS_COUNT_CANCELLED);
+    if (before == HS_CANCEL_WANTED)
+        request->cancel_fn(request, request->cancel_arg);
+}
+
+void hs_request_overrule(struct nhttp_request *request, int status)
+{
+    struct hs_conn *c = request->c;
+    bool is_last =
+        !request->head.keeps_alive || hs_conn_is_last(c) || c->server->options.disable_keep_alive;
+    bool is_head = request->head.method == NHTTP_METHOD_HEAD;
+    int error = hs_write_refusal(c, status, is_last, !is_head);
+    hs_record(c, request, status, 0);
+    c->request = NULL;
+    c->phase = HS_PHASE_HEAD;
+    hs_request_unref(request);
+    if (error != 0) {
+        (void)netpoll_conn_abort(c->conn);
+        return;
+    }
+    hs_flush(c->conn);
+    if (is_last)
+        hs_conn_finish(c, false);
+}
+
+int nhttp_request_on_cancel(struct nhttp_request *request, nhttp_request_fn *fn, void *arg)
+{
+    uint8_t none = HS_CANCEL_NONE;
+    if (fn == NULL)
+        return -EINVAL;
+    if (request->cancel_fn != NULL)
+        return nhttp_request_is_cancelled(request) ? -ECANCELED : -EEXIST;
+    request->cancel_fn = fn;
+    request->cancel_arg = arg;
+    /* Release: pairs with hs_request_cancel(). */
+    if (atomic_compare_exchange_strong_explicit(&request->cancel, &none, HS_CANCEL_WANTED,
+                                                memory_order_release, memory_order_relaxed))
+        return 0;
+    return -ECANCELED;
+}
+
+bool nhttp_request_is_cancelled(const struct nhttp_request *request)
+{
+    /* Acquire: what led to it has happened. */
+    return atomic_load_explicit(&request->cancel, memory_order_acquire) == HS_CANCEL_DONE;
+}

@@ -1,0 +1,152 @@
+/*
+ * A request from its head to its answer.
+ *
+ * It is made by the poller and belongs to the connection's turn until a handler gets it. One that
+ * is finished before its handler returns on the poller never leaves that thread; any other is
+ * shared: then the connection, the call of the handler and nhttp_request_finish() have a count
+ * each.
+ */
+#ifndef HS_REQUEST_H
+#define HS_REQUEST_H
+
+#include "conn.h"
+
+#include <gopool/gopool.h>
+#include <nhttp/chunked.h>
+#include <nhttp/request.h>
+#include <nhttp/response.h>
+
+struct linkbuffer;
+
+/* Who answers: the first one to say so. */
+enum hs_claim {
+    HS_CLAIM_NONE,
+    HS_CLAIM_HANDLER,
+    HS_CLAIM_POLLER, /* a time limit, or a pool that is full: what the handler says is dropped */
+};
+
+enum hs_cancel {
+    HS_CANCEL_NONE,
+    HS_CANCEL_WANTED, /* there is a function to call */
+    HS_CANCEL_DONE,
+};
+
+/* Bytes that are being put together. */
+struct hs_lines {
+    char *data;
+    uint32_t len;
+    uint32_t capacity;
+};
+
+struct hs_body_in {
+    struct linkbuffer *lb; /* NULL: nothing of it has come */
+    uint64_t bytes;        /* that have come, decoded */
+    uint64_t left;         /* with a length: still to come */
+    struct nhttp_chunked chunked;
+};
+
+/* A body is one of these, or there is none. */
+struct hs_body_out {
+    struct linkbuffer *lb;  /* anything */
+    struct hs_lines copy;   /* a little, by nhttp_response_write() */
+    struct nhttp_text text; /* memory that need not be given back */
+};
+
+struct hs_value {
+    struct hs_value *next;
+    void *value;
+    void (*destroy)(void *value);
+    char key[];
+};
+
+struct nhttp_request {
+    struct hs_conn *c;
+    _Atomic uint32_t refs;
+    _Atomic uint8_t claim;  /* enum hs_claim */
+    _Atomic uint8_t cancel; /* enum hs_cancel */
+    bool is_shared;
+    bool is_deferred;
+    _Atomic bool has_started; /* its handler has been called */
+    /* What the response says; the handler's. */
+    bool closes;
+    bool has_type, has_date, has_server; /* lines has such a field */
+    bool is_head_sent;
+    uint16_t status;
+    const char *type; /* borrowed; NULL: the default */
+    struct hs_lines lines;
+    struct hs_body_out out;
+    struct hs_body_in in;
+
+    struct nhttp_head head;
+    const char *bytes; /* of the head; what the spans point into */
+    uint32_t head_bytes;
+    struct nhttp_text path;
+    struct nhttp_request_config config;
+    uint64_t began_us;
+    uint32_t number;
+    nhttp_request_fn *cancel_fn; /* ordered by cancel */
+    void *cancel_arg;
+    struct hs_value *values;
+    struct gopool_task task;
+    /* followed by the fields, the bytes of the head, the path */
+};
+
+/* request.c */
+/* Takes a head out of the connection's input. 0; -ENOMEM; a status that refuses it. */
+int hs_request_create(struct hs_conn *c, const struct nhttp_head *head, const char *bytes,
+                      size_t n);
+void hs_request_free(struct nhttp_request *request);
+void hs_request_unref(struct nhttp_request *request);
+/* The request is complete as far as its handler wants it: it runs. Turn. False: the connection has
+ * to wait for the answer. */
+bool hs_request_run(struct nhttp_request *request);
+/* Sends the response as it is, and has done with the request. Turn. As hs_request_run(). */
+bool hs_request_answer_here(struct nhttp_request *request, bool client_sends);
+/* The poller may use the request that is in work, until hs_request_look_end(). NULL: it has been
+ * answered. Turn. */
+struct nhttp_request *hs_request_look(struct hs_conn *c);
+/* True: it has been answered meanwhile, and is gone. */
+bool hs_request_look_end(struct hs_conn *c);
+/* Whoever gets true answers. */
+bool hs_request_claim(struct nhttp_request *request, enum hs_claim as);
+/* Tells the handler that its answer would be in vain. Poller, looking. */
+void hs_request_cancel(struct nhttp_request *request);
+/* The poller answers for the handler with a status of its own, and has done with the request, which
+ * it looks at. Turn. */
+void hs_request_overrule(struct nhttp_request *request, int status);
+
+/* Tells on_record. request: NULL when its head was refused. Thread: who answers. */
+void hs_record(struct hs_conn *c, const struct nhttp_request *request, int status,
+               uint64_t body_bytes);
+
+/* body.c. Takes what has come of the body. 0; -EAGAIN: more has to come; a status that refuses
+ * it; -ENOMEM. Turn. */
+int hs_body_take(struct nhttp_request *request);
+
+/* response.c. Makes the response that of a status, whatever was made; text NULL: its phrase. 0 or
+ * -ENOMEM, and then it has no body. */
+int hs_response_make(struct nhttp_request *request, int status, const char *text);
+/* The fields that some statuses of the server's own must have; a line, or "". */
+const char *hs_fields_of(const struct nhttp_server *server, int status, char *room, size_t size);
+
+/* record.c. Thread: who answers. */
+void hs_log_panic(const struct nhttp_request *request, const struct gopool_panic *panic);
+
+/* writer.c. Thread: who answers. */
+/* Writes the whole answer to the connection's output, and flushes it. 0 or -errno. */
+int hs_write_answer(struct nhttp_request *request, bool is_last);
+/* The same for what had no request, or none that may answer. */
+int hs_write_refusal(struct hs_conn *c, int status, bool is_last, bool with_body);
+int hs_write_continue(struct hs_conn *c);
+/* Flushes; a connection that takes no more is aborted. */
+void hs_flush(struct netpoll_conn *conn);
+
+/* clock.c */
+/* Milliseconds of a clock that only goes forward, exact to some milliseconds; cheap. */
+uint64_t hs_now_ms(void);
+uint64_t hs_now_us(void);
+/* "Date: ...\r\n" of now: HS_DATE_BYTES, of this thread, until the next call. */
+#define HS_DATE_BYTES 37
+const char *hs_date_line(void);
+
+#endif
