@@ -27,12 +27,18 @@ bool flag_text(const struct flag *flag, const char *text)
     return true;
 }
 
+bool flag_switch(const struct flag *flag, const char *text)
+{
+    *(bool *)flag->into = true;
+    return text == NULL;
+}
+
 static void print_help(const struct flag_set *set)
 {
     printf("usage: %s [FLAG VALUE]...\n%s\n\n", set->program, set->summary);
     for (size_t i = 0; i < set->count; i++) {
         const struct flag *flag = &set->flags[i];
-        int width = printf("  %s %s", flag->name, flag->value);
+        int width = printf("  %s %s", flag->name, flag->value != NULL ? flag->value : "");
         printf("%*s%s\n", width < 28 ? 28 - width : 1, "", flag->help);
     }
     printf("  %-26s%s\n", "--help", "this text");
@@ -70,8 +76,9 @@ void flags_parse(const struct flag_set *set, int argc, char **argv)
         }
         const struct flag *flag = find(set, argv[i]);
         const char *value = strchr(argv[i], '=');
-        value = value != NULL ? value + 1 : argv[++i];
-        if (value == NULL) {
+        bool is_switch = flag->value == NULL;
+        value = value != NULL ? value + 1 : is_switch ? NULL : argv[++i];
+        if (value == NULL && !is_switch) {
             fprintf(stderr, "%s: %s needs a value\n", set->program, flag->name);
             exit(STATUS_USAGE);
         }

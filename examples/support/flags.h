@@ -16,7 +16,7 @@ typedef bool flag_parse_fn(const struct flag *flag, const char *text);
 /** One flag. It always has a value. */
 struct flag {
     const char *name;     /**< "--listen" */
-    const char *value;    /**< what --help calls the value: "ADDR" */
+    const char *value;    /**< what --help calls the value: "ADDR"; NULL: it has none */
     const char *help;     /**< one line; the default in it */
     const char *must_be;  /**< what a value must be, for the complaint; NULL for numbers */
     flag_parse_fn *parse; /**< flag_number, flag_text or the program's own */
@@ -42,6 +42,9 @@ void flags_parse(const struct flag_set *set, int argc, char **argv);
 
 /** A decimal number from min to max into a uint32_t. */
 flag_parse_fn flag_number;
+
+/** No value: true into a bool. */
+flag_parse_fn flag_switch;
 
 /** Any text into a const char *, which points into the command line. */
 flag_parse_fn flag_text;

@@ -73,9 +73,19 @@ static void free_values(struct nhttp_request *request)
     }
 }
 
+static void free_decoded(struct nhttp_request *request)
+{
+    while (request->decoded != NULL) {
+        struct hs_decoded *decoded = request->decoded;
+        request->decoded = decoded->next;
+        mcache_free(decoded);
+    }
+}
+
 void hs_request_free(struct nhttp_request *request)
 {
     free_values(request);
+    free_decoded(request);
     linkbuffer_destroy(request->in.lb);
     linkbuffer_destroy(request->out.lb);
     mcache_free(request->lines.data);
@@ -147,6 +157,26 @@ static void end_shared(struct nhttp_request *request, bool is_last)
         hs_request_unref(request);
 }
 
+bool hs_request_is_last(struct nhttp_request *request)
+{
+    struct hs_conn *c = request->c;
+    return request->closes || !request->head.keeps_alive || hs_conn_is_last(c) ||
+           c->server->options.disable_keep_alive;
+}
+
+/* Writes the answer, or what is left of it. Whether it is the last. */
+static bool answer(struct nhttp_request *request)
+{
+    struct netpoll_conn *conn = request->c->conn;
+    bool is_last = request->is_head_sent ? request->is_last : hs_request_is_last(request);
+    if (hs_write_answer(request, is_last) != 0) {
+        (void)netpoll_conn_abort(conn);
+        return true;
+    }
+    hs_flush(conn);
+    return is_last;
+}
+
 /* The caller's counts of a shared request go. */
 static void let_go(struct nhttp_request *request)
 {
@@ -160,35 +190,18 @@ static void let_go(struct nhttp_request *request)
 /* Answers, unless somebody else has; the caller's counts of a shared request go. */
 static void finish(struct nhttp_request *request)
 {
-    struct hs_conn *c = request->c;
-    struct netpoll_conn *conn = c->conn;
-    if (hs_request_claim(request, HS_CLAIM_HANDLER)) {
-        bool is_last = request->closes || !request->head.keeps_alive || hs_conn_is_last(c) ||
-                       c->server->options.disable_keep_alive;
-        if (hs_write_answer(request, is_last) != 0)
-            (void)netpoll_conn_abort(conn);
-        hs_flush(conn);
-        end_shared(request, is_last);
-    }
+    if (request->is_claimed || hs_request_claim(request, HS_CLAIM_HANDLER))
+        end_shared(request, answer(request));
     let_go(request);
 }
 
 bool hs_request_answer_here(struct nhttp_request *request, bool client_sends)
 {
     struct hs_conn *c = request->c;
-    bool is_last = request->closes || !request->head.keeps_alive || hs_conn_is_last(c) ||
-                   c->server->options.disable_keep_alive;
-    int status = hs_write_answer(request, is_last);
+    bool is_last = answer(request);
     c->request = NULL;
     c->phase = HS_PHASE_HEAD;
     hs_request_free(request);
-    if (status != 0) {
-        c->phase = HS_PHASE_OVER;
-        hs_conn_let_go(c);
-        (void)netpoll_conn_abort(c->conn);
-        return false;
-    }
-    hs_flush(c->conn);
     if (is_last) {
         hs_conn_finish(c, client_sends);
         return false;
@@ -215,7 +228,9 @@ static bool run(struct nhttp_request *request)
     if (gopool_try_task(call_handler, request, &panic) != 0) {
         hs_count(server->counters, HS_COUNT_PANICS);
         hs_log_panic(request, &panic);
-        (void)hs_response_make(request, 500, NULL);
+        request->has_failed = true;
+        if (!request->is_head_sent)
+            (void)hs_response_make(request, 500, NULL);
         return true;
     }
     return !request->is_deferred;

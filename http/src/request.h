@@ -12,6 +12,7 @@
 #include "conn.h"
 
 #include <gopool/gopool.h>
+#include <linkbuffer/linkbuffer.h>
 #include <nhttp/chunked.h>
 #include <nhttp/request.h>
 #include <nhttp/response.h>
@@ -36,6 +37,12 @@ struct hs_lines {
     char *data;
     uint32_t len;
     uint32_t capacity;
+};
+
+/* Memory of values that have been decoded. */
+struct hs_decoded {
+    struct hs_decoded *next;
+    char bytes[];
 };
 
 struct hs_body_in {
@@ -70,9 +77,16 @@ struct nhttp_request {
     /* What the response says; the handler's. */
     bool closes;
     bool has_type, has_date, has_server; /* lines has such a field */
-    bool is_head_sent;
+    bool is_claimed;                     /* by the handler, before its end */
+    bool is_head_sent;                   /* the body has begun */
+    bool is_last;                        /* as the head has said */
+    bool is_chunked;
+    bool is_mute;    /* nothing of the body is sent */
+    bool has_failed; /* it must not look complete */
     uint16_t status;
-    const char *type; /* borrowed; NULL: the default */
+    uint64_t sent;     /* bytes of the body that has begun */
+    int64_t announced; /* NHTTP_LENGTH_UNKNOWN */
+    const char *type;  /* borrowed; NULL: the default */
     struct hs_lines lines;
     struct hs_body_out out;
     struct hs_body_in in;
@@ -87,6 +101,7 @@ struct nhttp_request {
     nhttp_request_fn *cancel_fn; /* ordered by cancel */
     void *cancel_arg;
     struct hs_value *values;
+    struct hs_decoded *decoded;
     struct gopool_task task;
     /* followed by the fields, the bytes of the head, the path */
 };
@@ -107,6 +122,8 @@ bool hs_request_answer_here(struct nhttp_request *request, bool client_sends);
 struct nhttp_request *hs_request_look(struct hs_conn *c);
 /* True: it has been answered meanwhile, and is gone. */
 bool hs_request_look_end(struct hs_conn *c);
+/* Whether its answer has to be the last of the connection. */
+bool hs_request_is_last(struct nhttp_request *request);
 /* Whoever gets true answers. */
 bool hs_request_claim(struct nhttp_request *request, enum hs_claim as);
 /* Tells the handler that its answer would be in vain. Poller, looking. */
@@ -132,9 +149,23 @@ const char *hs_fields_of(const struct nhttp_server *server, int status, char *ro
 /* record.c. Thread: who answers. */
 void hs_log_panic(const struct nhttp_request *request, const struct gopool_panic *panic);
 
+/* Appends a line to what is made, checked: as nhttp_response_add_field(). */
+int hs_add_line(struct nhttp_request *request, const char *name, const char *value);
+
+/* stream.c: bodies that have begun. As the calls of response.h. */
+int hs_stream_write(struct nhttp_request *request, const void *data, size_t n);
+int hs_stream_write_ref(struct nhttp_request *request, const struct linkbuffer_ref *ref);
+int hs_stream_append(struct nhttp_request *request, struct linkbuffer *from);
+/* What comes behind the last byte. 0 or -errno; -EPROTO: the body is not complete. */
+int hs_stream_end(struct nhttp_request *request);
+
 /* writer.c. Thread: who answers. */
-/* Writes the whole answer to the connection's output, and flushes it. 0 or -errno. */
+/* Writes what is left of the answer to the connection's output. 0 or -errno. */
 int hs_write_answer(struct nhttp_request *request, bool is_last);
+/* Writes the head of a body that has begun; without a body it is mute. 0 or -errno. */
+int hs_write_head(struct nhttp_request *request);
+/* An interim response with the fields that are set. */
+int hs_write_interim(struct nhttp_request *request, const char *status_line);
 /* The same for what had no request, or none that may answer. */
 int hs_write_refusal(struct hs_conn *c, int status, bool is_last, bool with_body);
 int hs_write_continue(struct hs_conn *c);

@@ -119,6 +119,14 @@ static void note_field(struct nhttp_request *request, const char *name, bool is_
         request->has_server = is_there;
 }
 
+int hs_add_line(struct nhttp_request *request, const char *name, const char *value)
+{
+    size_t n = strlen(name);
+    if (!nhttp_is_token(name, n) || !nhttp_is_value(value, strlen(value)))
+        return -EINVAL;
+    return append_line(&request->lines, name, n, value);
+}
+
 static int put_field(struct nhttp_request *request, const char *name, const char *value,
                      bool replaces)
 {
@@ -196,7 +204,7 @@ int nhttp_response_write(struct nhttp_request *request, const void *data, size_t
 {
     struct hs_body_out *out = &request->out;
     if (request->is_head_sent)
-        return -EBUSY;
+        return hs_stream_write(request, data, n);
     if (n == 0)
         return 0;
     if (out->lb == NULL && out->text.len == 0 && out->copy.len + n <= COPY_BYTES) {
@@ -215,8 +223,9 @@ int nhttp_response_write_ref(struct nhttp_request *request, const void *data, si
                              linkbuffer_release_fn *release, void *arg)
 {
     struct hs_body_out *out = &request->out;
+    const struct linkbuffer_ref ref = {.data = data, .n = n, .release = release, .arg = arg};
     if (request->is_head_sent)
-        return -EBUSY;
+        return hs_stream_write_ref(request, &ref);
     if (release == NULL && out->lb == NULL && out->copy.len == 0 && out->text.len == 0) {
         out->text = (struct nhttp_text){.data = data, .len = n};
         return 0;
@@ -228,7 +237,7 @@ int nhttp_response_write_ref(struct nhttp_request *request, const void *data, si
 int nhttp_response_append(struct nhttp_request *request, struct linkbuffer *from)
 {
     if (request->is_head_sent)
-        return -EBUSY;
+        return hs_stream_append(request, from);
     int status = to_buffer(request);
     return status != 0 ? status : linkbuffer_append(request->out.lb, from);
 }

@@ -107,9 +107,27 @@ static void add_type(struct parts *parts, const struct nhttp_request *request, u
     ADD(parts, "\r\n");
 }
 
-int hs_write_answer(struct nhttp_request *request, bool is_last)
+/* What every head begins with. room: for the status line. */
+static void add_beginning(struct parts *parts, const struct nhttp_request *request, char *room,
+                          size_t size)
 {
     struct nhttp_server *server = request->c->server;
+    add_status(parts, request->status, room, size);
+    if (!request->has_server)
+        add(parts, server->name_field, server->name_field_len);
+    if (!request->has_date && !server->options.disable_date)
+        add(parts, hs_date_line(), HS_DATE_BYTES);
+}
+
+static void add_end(struct parts *parts, const struct nhttp_request *request, bool is_last)
+{
+    add_connection(parts, is_last, request->head.minor_version == 0);
+    add(parts, request->lines.data, request->lines.len);
+    ADD(parts, "\r\n");
+}
+
+static int write_whole(struct nhttp_request *request, bool is_last)
+{
     struct netpoll_conn *conn = request->c->conn;
     struct hs_body_out *out = &request->out;
     struct parts parts = {.count = 0};
@@ -117,17 +135,11 @@ int hs_write_answer(struct nhttp_request *request, bool is_last)
     uint64_t length = body_bytes(request);
     bool is_bare = has_no_body(request->status);
     bool sends_body = !is_bare && request->head.method != NHTTP_METHOD_HEAD && length > 0;
-    add_status(&parts, request->status, status_line, sizeof status_line);
-    if (!request->has_server)
-        add(&parts, server->name_field, server->name_field_len);
-    if (!request->has_date && !server->options.disable_date)
-        add(&parts, hs_date_line(), HS_DATE_BYTES);
+    add_beginning(&parts, request, status_line, sizeof status_line);
     add_type(&parts, request, length);
     if (!is_bare || (request->status == 304 && length > 0))
         add_length(&parts, length);
-    add_connection(&parts, is_last, request->head.minor_version == 0);
-    add(&parts, request->lines.data, request->lines.len);
-    ADD(&parts, "\r\n");
+    add_end(&parts, request, is_last);
     const struct nhttp_text copy = {.data = out->copy.data, .len = out->copy.len};
     const struct nhttp_text *text = out->text.len > 0 ? &out->text : &copy;
     bool is_small = out->lb == NULL && text->len <= COPY_BYTES;
@@ -138,10 +150,48 @@ int hs_write_answer(struct nhttp_request *request, bool is_last)
         error = netpoll_conn_append(conn, out->lb);
     else if (error == 0 && sends_body && !is_small)
         error = netpoll_conn_write_ref(conn, text->data, text->len, NULL, NULL);
-    if (error == 0)
-        hs_count(server->counters, HS_COUNT_ANSWERS);
-    hs_record(request->c, request, error == 0 ? request->status : 0, sends_body ? length : 0);
+    request->sent = error == 0 && sends_body ? length : 0;
     return error;
+}
+
+int hs_write_answer(struct nhttp_request *request, bool is_last)
+{
+    int error = request->is_head_sent ? hs_stream_end(request) : write_whole(request, is_last);
+    if (error == 0)
+        hs_count(request->c->server->counters, HS_COUNT_ANSWERS);
+    hs_record(request->c, request, error == 0 ? request->status : 0, request->sent);
+    return error;
+}
+
+int hs_write_head(struct nhttp_request *request)
+{
+    struct parts parts = {.count = 0};
+    char status_line[80];
+    bool is_old = request->head.minor_version == 0;
+    bool is_bare = has_no_body(request->status);
+    bool has_length = request->announced != NHTTP_LENGTH_UNKNOWN;
+    request->is_mute = is_bare || request->head.method == NHTTP_METHOD_HEAD;
+    request->is_chunked = !is_bare && !has_length && !is_old;
+    /* RFC 9112, section 6.3: the end of the connection is the end of the body. */
+    if (!is_bare && !has_length && is_old)
+        request->is_last = true;
+    add_beginning(&parts, request, status_line, sizeof status_line);
+    add_type(&parts, request, 1);
+    if (!is_bare && has_length)
+        add_length(&parts, (uint64_t)request->announced);
+    else if (request->is_chunked)
+        ADD(&parts, "Transfer-Encoding: chunked\r\n");
+    add_end(&parts, request, request->is_last);
+    return write_parts(request->c->conn, &parts);
+}
+
+int hs_write_interim(struct nhttp_request *request, const char *status_line)
+{
+    struct parts parts = {.count = 0};
+    add(&parts, status_line, strlen(status_line));
+    add(&parts, request->lines.data, request->lines.len);
+    ADD(&parts, "\r\n");
+    return write_parts(request->c->conn, &parts);
 }
 
 int hs_write_refusal(struct hs_conn *c, int status, bool is_last, bool with_body)

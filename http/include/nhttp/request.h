@@ -54,7 +54,7 @@ nhttp_request_target(const struct nhttp_request *request);
  */
 NHTTP_API NHTTP_MUST_CHECK struct nhttp_text
 nhttp_request_path(const struct nhttp_request *request);
-/** What follows the question mark, as it came: see nhttp/args.h. */
+/** What follows the question mark, as it came. */
 NHTTP_API NHTTP_MUST_CHECK struct nhttp_text
 nhttp_request_query(const struct nhttp_request *request);
 /** Of the target, else of the field Host, with the port if there is one; HTTP/1.0 may have none. */
@@ -82,6 +82,21 @@ NHTTP_API NHTTP_MUST_CHECK size_t nhttp_request_field_count(const struct nhttp_r
 NHTTP_API NHTTP_MUST_CHECK int nhttp_request_field_at(const struct nhttp_request *request,
                                                       size_t index, struct nhttp_text *name,
                                                       struct nhttp_text *value);
+
+/**
+ * The first value of an argument of the query, decoded.
+ *
+ * @param out  NUL-terminated; untouched on failure
+ * @return 0; -ENOENT; -ENOMEM
+ */
+NHTTP_API NHTTP_MUST_CHECK int nhttp_request_query_arg(struct nhttp_request *request,
+                                                       const char *name, struct nhttp_text *out);
+/** The same of an application/x-www-form-urlencoded body; -ENOENT for other bodies. */
+NHTTP_API NHTTP_MUST_CHECK int nhttp_request_post_arg(struct nhttp_request *request,
+                                                      const char *name, struct nhttp_text *out);
+/** The value of a cookie, as it came. @return 0; -ENOENT */
+NHTTP_API NHTTP_MUST_CHECK int nhttp_request_cookie(const struct nhttp_request *request,
+                                                    const char *name, struct nhttp_text *out);
 
 /** Bytes of the body, decoded. */
 NHTTP_API NHTTP_MUST_CHECK size_t nhttp_request_body_len(const struct nhttp_request *request);

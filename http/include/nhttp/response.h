@@ -1,11 +1,11 @@
 /**
- * The response to a request. It is made in memory and leaves when the request ends, or piece by
- * piece: see nhttp_response_begin().
+ * The response to a request. It is made in memory and leaves when the request ends, or, after
+ * nhttp_response_begin(), piece by piece.
  *
  * Names and values are checked by every call: no CR, LF or NUL can get into a head.
  *
- * Threads, memory: as nhttp/request.h. Errors: 0 or a negative errno value; -EBUSY once the head
- * has left.
+ * Threads, memory: as nhttp/request.h. Errors: 0 or a negative errno value; -EBUSY for what belongs
+ * in front of the body once that has begun.
  */
 #ifndef NHTTP_RESPONSE_H
 #define NHTTP_RESPONSE_H
@@ -47,21 +47,79 @@ NHTTP_API int nhttp_response_remove_field(struct nhttp_request *request, const c
 NHTTP_API NHTTP_MUST_CHECK int nhttp_response_set_type(struct nhttp_request *request,
                                                        const char *type);
 
-/** Appends a copy to the body. @return 0; -ENOMEM; -EBUSY */
+/**
+ * Appends a copy to the body.
+ *
+ * @return 0; -ENOMEM; of a body that has begun also -EMSGSIZE, nothing appended, when it would have
+ *         more bytes than were announced, and -ENOTCONN when the client has gone
+ */
 NHTTP_API NHTTP_MUST_CHECK int nhttp_response_write(struct nhttp_request *request, const void *data,
                                                     size_t n);
 /**
  * Appends the caller's memory itself to the body.
  *
  * @param release  as for linkbuffer_write_ref()
- * @return 0; -ENOMEM or -EBUSY: release will not be called
+ * @return as nhttp_response_write(); on failure release will not be called
  */
 NHTTP_API NHTTP_MUST_CHECK int nhttp_response_write_ref(struct nhttp_request *request,
                                                         const void *data, size_t n,
                                                         linkbuffer_release_fn *release, void *arg);
-/** Moves every readable byte of a buffer to the end of the body. @return 0; -ENOMEM; -EBUSY */
+/** Moves every readable byte of a buffer to the end of the body. @return as nhttp_response_write()
+ */
 NHTTP_API NHTTP_MUST_CHECK int nhttp_response_append(struct nhttp_request *request,
                                                      struct linkbuffer *from);
+/** As nhttp_response_begin(): the body has as many bytes as it will turn out to have. */
+#define NHTTP_LENGTH_UNKNOWN (-1)
+
+/**
+ * Sends the head, and what there is of the body; what is written from now on leaves with the next
+ * flush, or when the request ends. No time limit answers for the handler any more.
+ *
+ * A body of unknown length is chunked, or ends with the connection for HTTP/1.0. If the request
+ * ends with fewer bytes than announced, or by a panic, the connection is reset, so that the client
+ * can tell.
+ *
+ * @param length  bytes of the body; NHTTP_LENGTH_UNKNOWN
+ * @return 0; -EINVAL for another negative length or less than has been written; -EBUSY when it has
+ *         begun; -ECANCELED when a time limit has answered; -ENOMEM; -ENOTCONN
+ */
+NHTTP_API NHTTP_MUST_CHECK int nhttp_response_begin(struct nhttp_request *request, int64_t length);
+
+/**
+ * Hands what has been written to the kernel, now or as soon as it takes it. Never blocks.
+ *
+ * @return as netpoll_conn_flush(): 1 when more than 1 MiB is queued now; -EINVAL before
+ *         nhttp_response_begin()
+ */
+NHTTP_API NHTTP_MUST_CHECK int nhttp_response_flush(struct nhttp_request *request);
+/**
+ * The same, and waits until the kernel has taken all of it: for bodies that are made faster than
+ * the client takes them.
+ *
+ * @return as netpoll_conn_flush_wait(); -EINVAL before nhttp_response_begin()
+ *
+ * Thread: not a poller.
+ */
+NHTTP_API NHTTP_MUST_CHECK int nhttp_response_flush_wait(struct nhttp_request *request,
+                                                         int64_t timeout_ms);
+
+/**
+ * Adds a field behind a chunked body: RFC 9112, section 7.1.2. Others leave it out.
+ *
+ * @return 0; -EINVAL as nhttp_response_set_field(), or before nhttp_response_begin(); -EPERM for a
+ *         field that must not be in a trailer (RFC 9110, section 6.5.1); -ENOMEM
+ */
+NHTTP_API NHTTP_MUST_CHECK int nhttp_response_add_trailer(struct nhttp_request *request,
+                                                          const char *name, const char *value);
+
+/**
+ * Sends the fields that have been set as an interim response 103, at once: RFC 8297. They stay set.
+ * Nothing is sent to HTTP/1.0. No time limit answers for the handler any more.
+ *
+ * @return 0; -EBUSY; -ECANCELED when a time limit has answered; -ENOMEM; -ENOTCONN
+ */
+NHTTP_API NHTTP_MUST_CHECK int nhttp_response_early_hints(struct nhttp_request *request);
+
 /** Takes back the body that has been made. @return 0; -EBUSY */
 NHTTP_API int nhttp_response_reset_body(struct nhttp_request *request);
 
