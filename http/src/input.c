@@ -37,7 +37,7 @@ void hs_refuse(struct hs_conn *c, int status)
     hs_conn_finish(c, true);
 }
 
-static void out_of_memory(struct hs_conn *c)
+static void give_up(struct hs_conn *c)
 {
     if (c->phase == HS_PHASE_BODY) {
         hs_request_free(c->request);
@@ -45,7 +45,9 @@ static void out_of_memory(struct hs_conn *c)
     }
     c->phase = HS_PHASE_OVER;
     hs_conn_let_go(c);
-    (void)netpoll_conn_abort(c->conn);
+    /* One that is closing, which nobody can read from, goes on in order. */
+    if (netpoll_conn_is_active(c->conn))
+        (void)netpoll_conn_abort(c->conn);
 }
 
 /* What has been parsed of a head is kept, at the size that it has then. */
@@ -166,11 +168,11 @@ static bool go_by(struct hs_conn *c, int status)
         if (netpoll_conn_is_at_end(c->conn))
             return drop_rest(c);
         if (netpoll_conn_need(c->conn, netpoll_conn_len(c->conn) + 1) != 0)
-            out_of_memory(c);
+            give_up(c);
         return false;
     }
     if (status < 0)
-        out_of_memory(c);
+        give_up(c);
     else if (status > 0)
         hs_refuse(c, status);
     return status == 0;
@@ -278,7 +280,7 @@ static bool is_full(struct hs_conn *c)
     if (c->phase != HS_PHASE_HEAD || netpoll_conn_unsent(c->conn) <= OUTPUT_BYTES)
         return false;
     if (netpoll_conn_need(c->conn, 1) != 0)
-        out_of_memory(c);
+        give_up(c);
     return true;
 }
 
@@ -286,7 +288,7 @@ void hs_on_input(struct netpoll_conn *conn, void *arg)
 {
     struct hs_conn *c = netpoll_conn_data(conn);
     (void)arg;
-    if (c == NULL)
+    if (c == NULL || !netpoll_conn_is_active(conn))
         return;
     unsigned before = c->request_count;
     while (!is_full(c) && step(c)) {
@@ -294,7 +296,7 @@ void hs_on_input(struct netpoll_conn *conn, void *arg)
             continue;
         /* The others get their turn. */
         if (netpoll_conn_post(conn, hs_go_on, c->server) != 0)
-            out_of_memory(c);
+            give_up(c);
         break;
     }
     if (c->phase == HS_PHASE_LINGER)

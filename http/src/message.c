@@ -159,3 +159,19 @@ void *nhttp_request_value(const struct nhttp_request *request, const char *key)
     }
     return NULL;
 }
+
+int nhttp_request_hijack(struct nhttp_request *request, nhttp_hijacked_fn *fn, void *arg)
+{
+    if (fn == NULL)
+        return -EINVAL;
+    if (request->hijack_fn != NULL || request->is_head_sent)
+        return -EBUSY;
+    request->hijack_fn = fn;
+    request->hijack_arg = arg;
+    return 0;
+}
+
+bool nhttp_request_wants_upgrade(const struct nhttp_request *request)
+{
+    return request->head.wants_upgrade;
+}

@@ -164,17 +164,51 @@ bool hs_request_is_last(struct nhttp_request *request)
            c->server->options.disable_keep_alive;
 }
 
+/* Whose connection it becomes. */
+struct hijack {
+    nhttp_hijacked_fn *fn;
+    void *arg;
+};
+
+static void hand_over(struct netpoll_conn *conn, int fd, struct linkbuffer *unread, void *arg)
+{
+    struct hijack hijack = *(struct hijack *)arg;
+    (void)conn;
+    mcache_free(arg);
+    hijack.fn(fd, unread, hijack.arg);
+}
+
+/* The answer has been flushed: the connection is not ours any more. */
+static void hijack_conn(struct nhttp_request *request)
+{
+    struct hs_conn *c = request->c;
+    struct hijack *hijack = mcache_alloc(sizeof *hijack);
+    int status = -ENOMEM;
+    if (hijack != NULL) {
+        *hijack = (struct hijack){.fn = request->hijack_fn, .arg = request->hijack_arg};
+        hs_conn_tell_state(c, NHTTP_CONN_HIJACKED);
+        status = netpoll_conn_detach(c->conn, hand_over, hijack);
+    }
+    if (status == 0)
+        return;
+    mcache_free(hijack);
+    (void)netpoll_conn_abort(c->conn);
+    request->hijack_fn(-1, NULL, request->hijack_arg);
+}
+
 /* Writes the answer, or what is left of it. Whether it is the last. */
 static bool answer(struct nhttp_request *request)
 {
     struct netpoll_conn *conn = request->c->conn;
     bool is_last = request->is_head_sent ? request->is_last : hs_request_is_last(request);
-    if (hs_write_answer(request, is_last) != 0) {
+    int status = hs_write_answer(request, is_last);
+    if (status != 0)
         (void)netpoll_conn_abort(conn);
-        return true;
-    }
-    hs_flush(conn);
-    return is_last;
+    else
+        hs_flush(conn);
+    if (request->hijack_fn != NULL)
+        hijack_conn(request);
+    return is_last || status != 0 || request->hijack_fn != NULL;
 }
 
 /* The caller's counts of a shared request go. */

@@ -98,6 +98,8 @@ struct nhttp_request {
     struct nhttp_request_config config;
     uint64_t began_us;
     uint32_t number;
+    nhttp_hijacked_fn *hijack_fn; /* NULL: it is not */
+    void *hijack_arg;
     nhttp_request_fn *cancel_fn; /* ordered by cancel */
     void *cancel_arg;
     struct hs_value *values;

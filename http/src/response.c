@@ -81,7 +81,8 @@ int nhttp_response_set_status(struct nhttp_request *request, int status)
 {
     if (request->is_head_sent)
         return -EBUSY;
-    if (status < 200 || status > 599)
+    bool is_upgrade = status == 101 && request->head.wants_upgrade && request->hijack_fn != NULL;
+    if ((status < 200 || status > 599) && !is_upgrade)
         return -EINVAL;
     request->status = (uint16_t)status;
     return 0;

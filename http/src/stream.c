@@ -67,7 +67,8 @@ int hs_stream_write_ref(struct nhttp_request *request, const struct linkbuffer_r
 {
     int status = begin_piece(request, ref->n);
     if (status == 0)
-        status = netpoll_conn_write_ref(request->c->conn, ref->data, ref->n, ref->release, ref->arg);
+        status =
+            netpoll_conn_write_ref(request->c->conn, ref->data, ref->n, ref->release, ref->arg);
     else if (status == 1 && ref->release != NULL)
         ref->release(ref->arg);
     return end_piece(request, ref->n, status);
@@ -138,12 +139,30 @@ int nhttp_response_flush_wait(struct nhttp_request *request, int64_t timeout_ms)
 static bool may_trail(const char *name)
 {
     static const char *const never[] = {
-        "Authorization",     "Cache-Control",       "Connection",      "Content-Encoding",
-        "Content-Length",    "Content-Range",       "Content-Type",    "Cookie",
-        "Date",              "Expect",              "Host",            "Keep-Alive",
-        "Location",          "Max-Forwards",        "Pragma",          "Proxy-Authenticate",
-        "Proxy-Connection",  "Proxy-Authorization", "Range",           "Set-Cookie",
-        "TE",                "Trailer",             "Transfer-Encoding", "Upgrade",
+        "Authorization",
+        "Cache-Control",
+        "Connection",
+        "Content-Encoding",
+        "Content-Length",
+        "Content-Range",
+        "Content-Type",
+        "Cookie",
+        "Date",
+        "Expect",
+        "Host",
+        "Keep-Alive",
+        "Location",
+        "Max-Forwards",
+        "Pragma",
+        "Proxy-Authenticate",
+        "Proxy-Connection",
+        "Proxy-Authorization",
+        "Range",
+        "Set-Cookie",
+        "TE",
+        "Trailer",
+        "Transfer-Encoding",
+        "Upgrade",
         "WWW-Authenticate",
     };
     for (size_t i = 0; i < sizeof never / sizeof never[0]; i++) {

@@ -121,7 +121,10 @@ static void add_beginning(struct parts *parts, const struct nhttp_request *reque
 
 static void add_end(struct parts *parts, const struct nhttp_request *request, bool is_last)
 {
-    add_connection(parts, is_last, request->head.minor_version == 0);
+    if (request->hijack_fn == NULL)
+        add_connection(parts, is_last, request->head.minor_version == 0);
+    else if (request->status == 101)
+        ADD(parts, "Connection: upgrade\r\n");
     add(parts, request->lines.data, request->lines.len);
     ADD(parts, "\r\n");
 }

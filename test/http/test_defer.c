@@ -3,11 +3,15 @@
 
 #include <criterion/criterion.h>
 #include <criterion/parameterized.h>
+#include <linkbuffer/linkbuffer.h>
 
 #include <errno.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 /* Takes requests that are to be answered by the test. */
 struct desk {
@@ -197,4 +201,69 @@ TEST_BOTH_MODES(http_defer, a_shutdown_waits_for_answers)
     client_close(fd);
     client_close(begun);
     web_finish(&web);
+}
+
+struct takeover {
+    struct event calls;
+    _Atomic int fd;
+};
+
+/* Speaks another protocol: gives back what it gets, once. */
+static void speak(int fd, struct linkbuffer *unread, void *arg)
+{
+    struct takeover *takeover = arg;
+    char bytes[64];
+    if (unread != NULL) {
+        size_t n = linkbuffer_read(unread, bytes, sizeof bytes);
+        CHECK(send(fd, bytes, n, MSG_NOSIGNAL) == (ssize_t)n);
+        linkbuffer_destroy(unread);
+    }
+    atomic_store(&takeover->fd, fd);
+    event_add(&takeover->calls);
+}
+
+static void hijack(struct nhttp_request *request, void *arg)
+{
+    CHECK(nhttp_request_hijack(request, NULL, NULL) == -EINVAL);
+    CHECK(nhttp_response_set_status(request, 101) == -EINVAL);
+    CHECK(nhttp_request_hijack(request, speak, arg) == 0);
+    CHECK(nhttp_request_hijack(request, speak, arg) == -EBUSY);
+    if (!nhttp_request_wants_upgrade(request)) {
+        CHECK(nhttp_response_set_status(request, 101) == -EINVAL);
+        say(request, "ok");
+        return;
+    }
+    CHECK(nhttp_response_set_status(request, 101) == 0);
+    CHECK(nhttp_response_set_field(request, "Upgrade", "other") == 0);
+}
+
+TEST_BOTH_MODES(http_defer, a_connection_is_taken_over_behind_the_answer)
+{
+    struct takeover takeover = {.calls = EVENT_INIT};
+    struct web web = {.options = {.handler = hijack, .executor = *mode, .arg = &takeover}};
+    struct answer answer;
+    char back[8];
+    web_start(&web);
+    for (unsigned i = 0; i < 2; i++) {
+        int fd = web_dial(&web);
+        ask(fd, i == 0
+                    ? "GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: other\r\n\r\n"
+                      "unread"
+                    : GET("/"));
+        receive_answer(fd, &answer, false);
+        cr_assert_eq(answer.status, i == 0 ? 101 : 200);
+        const char *connection = answer_field(&answer, "Connection");
+        cr_assert(i == 0 ? strcmp(connection, "upgrade") == 0 : connection == NULL);
+        answer_free(&answer);
+        if (i == 0)
+            cr_assert_eq(client_receive(fd, back, 6), 6);
+        event_wait(&takeover.calls, i + 1);
+        int theirs = atomic_load(&takeover.fd);
+        cr_assert_eq(send(theirs, "hello", 5, MSG_NOSIGNAL), 5);
+        cr_assert_eq(client_receive(fd, back, 5), 5);
+        close(theirs);
+        cr_assert(client_sees_end(fd));
+        client_close(fd);
+    }
+    web_finish_when_idle(&web);
 }

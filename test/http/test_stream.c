@@ -65,10 +65,8 @@ static void expect_text(int fd, const char *request, const char *expected)
 TEST_BOTH_MODES(http_stream, bodies_of_known_and_unknown_length)
 {
     struct event releases = EVENT_INIT;
-    struct web web = {.options = {.handler = stream,
-                                  .executor = *mode,
-                                  .arg = &releases,
-                                  .disable_date = true}};
+    struct web web = {
+        .options = {.handler = stream, .executor = *mode, .arg = &releases, .disable_date = true}};
     web_start(&web);
     int fd = web_dial(&web);
     expect_text(fd, GET("/"),
@@ -170,8 +168,7 @@ static void hint(struct nhttp_request *request, void *arg)
 
 TEST_BOTH_MODES(http_stream, early_hints_come_first)
 {
-    struct web web = {.options = {.handler = hint, .executor = *mode},
-                      .rig = {.expected_logs = 1}};
+    struct web web = {.options = {.handler = hint, .executor = *mode}, .rig = {.expected_logs = 1}};
     struct answer answer;
     web_start(&web);
     int fd = web_dial(&web);
@@ -207,8 +204,7 @@ static void begin_late(struct nhttp_request *request, void *arg)
 Test(http_stream, what_a_time_limit_has_answered_cannot_begin)
 {
     struct event open = EVENT_INIT;
-    struct web web = {
-        .options = {.handler = begin_late, .arg = &open, .handler_timeout_ms = 40}};
+    struct web web = {.options = {.handler = begin_late, .arg = &open, .handler_timeout_ms = 40}};
     web_start(&web);
     int fd = web_dial(&web);
     expect_answer(fd, GET("/"), 503, NULL);
@@ -240,9 +236,9 @@ static void ask_arguments(struct nhttp_request *request, void *arg)
     say(request, "seen");
 }
 
-#define ASK(path, type)                                                                      \
-    "POST " path "?a=1&a=2&b+c=x%20y%26z%3D%2&empty=&bare&&=x HTTP/1.1\r\nHost: a\r\n"     \
-    "Cookie: one=1; two=a=b;bare\r\nCookie: three=3\r\nContent-Type: " type "\r\n"             \
+#define ASK(path, type)                                                                \
+    "POST " path "?a=1&a=2&b+c=x%20y%26z%3D%2&empty=&bare&&=x HTTP/1.1\r\nHost: a\r\n" \
+    "Cookie: one=1; two=a=b;bare\r\nCookie: three=3\r\nContent-Type: " type "\r\n"     \
     "Content-Length: 14\r\n\r\nq=1&p=%C3%a9+1"
 
 TEST_BOTH_MODES(http_request, arguments_and_cookies)

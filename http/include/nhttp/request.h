@@ -153,6 +153,31 @@ NHTTP_API void nhttp_request_defer(struct nhttp_request *request);
 NHTTP_API void nhttp_request_finish(struct nhttp_request *request);
 
 /**
+ * Takes the connection of a request over, when its answer has been sent.
+ *
+ * @param fd      the descriptor, non-blocking and close-on-exec, now the callee's; -1 when the
+ *                connection ended before
+ * @param unread  what the client has sent behind the request, in a buffer of the callee's: it frees
+ *                it with linkbuffer_destroy(); NULL when there is nothing
+ *
+ * Thread: poller. It must not block.
+ */
+typedef void nhttp_hijacked_fn(int fd, struct linkbuffer *unread, void *arg);
+
+/**
+ * Ends HTTP on the connection with this request: WebSocket, tunnels, protocols of one's own.
+ *
+ * The answer is sent as it is made; 101 says `Connection: upgrade` and must have the field Upgrade.
+ *
+ * @return 0: fn will be called exactly once; -EINVAL without fn; -EBUSY when it has been called
+ *         before, or the body has begun
+ */
+NHTTP_API NHTTP_MUST_CHECK int nhttp_request_hijack(struct nhttp_request *request,
+                                                    nhttp_hijacked_fn *fn, void *arg);
+/** Whether the client asks for another protocol: Connection has upgrade, Upgrade says to which. */
+NHTTP_API NHTTP_MUST_CHECK bool nhttp_request_wants_upgrade(const struct nhttp_request *request);
+
+/**
  * Has fn called when the client has closed or reset the connection, or handler_timeout_ms has
  * passed: an answer would be in vain. The request goes on until it is finished.
  *

@@ -19,7 +19,12 @@
 extern "C" {
 #endif
 
-/** Sets the status, 200 to 599. @return 0; -EINVAL; -EBUSY */
+/**
+ * Sets the status: 200 to 599, or 101 when the client asks for an upgrade and the request is
+ * hijacked, see nhttp_request_hijack().
+ *
+ * @return 0; -EINVAL; -EBUSY
+ */
 NHTTP_API NHTTP_MUST_CHECK int nhttp_response_set_status(struct nhttp_request *request, int status);
 /** The status as it is set. */
 NHTTP_API NHTTP_MUST_CHECK int nhttp_response_status(const struct nhttp_request *request);
