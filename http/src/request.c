@@ -13,7 +13,7 @@
 /* The bytes behind the request: its fields, its head, its path. */
 static size_t tail_bytes(const struct nhttp_head *head, size_t n)
 {
-    return head->field_count * sizeof(struct nhttp_field) + n + head->path.len + 1;
+    return head->field_count * sizeof(struct nhttp_field) + n + head->path.len + sizeof "/";
 }
 
 /* 0, or the status that refuses it. */
@@ -23,6 +23,9 @@ static int set_path(struct nhttp_request *request, char *room)
     ssize_t n = nhttp_path_decode(request->bytes + path->offset, path->len, room);
     if (n < 0)
         return 400;
+    /* RFC 9112, section 3.2.1. */
+    if (n == 0 && request->head.target_form == NHTTP_TARGET_ABSOLUTE)
+        room[n++] = '/';
     room[n] = '\0';
     request->path = (struct nhttp_text){.data = room, .len = (size_t)n};
     return 0;
@@ -178,6 +181,15 @@ static void hand_over(struct netpoll_conn *conn, int fd, struct linkbuffer *unre
     hijack.fn(fd, unread, hijack.arg);
 }
 
+/* Whoever wanted the connection does not get it. */
+static void drop_hijack(struct nhttp_request *request)
+{
+    nhttp_hijacked_fn *fn = request->hijack_fn;
+    request->hijack_fn = NULL;
+    if (fn != NULL)
+        fn(-1, NULL, request->hijack_arg);
+}
+
 /* The answer has been flushed: the connection is not ours any more. */
 static void hijack_conn(struct nhttp_request *request)
 {
@@ -193,7 +205,7 @@ static void hijack_conn(struct nhttp_request *request)
         return;
     mcache_free(hijack);
     (void)netpoll_conn_abort(c->conn);
-    request->hijack_fn(-1, NULL, request->hijack_arg);
+    drop_hijack(request);
 }
 
 /* Writes the answer, or what is left of it. Whether it is the last. */
@@ -206,9 +218,10 @@ static bool answer(struct nhttp_request *request)
         (void)netpoll_conn_abort(conn);
     else
         hs_flush(conn);
-    if (request->hijack_fn != NULL)
+    bool is_hijacked = request->hijack_fn != NULL;
+    if (is_hijacked)
         hijack_conn(request);
-    return is_last || status != 0 || request->hijack_fn != NULL;
+    return is_last || status != 0 || is_hijacked;
 }
 
 /* The caller's counts of a shared request go. */
@@ -226,6 +239,8 @@ static void finish(struct nhttp_request *request)
 {
     if (request->is_claimed || hs_request_claim(request, HS_CLAIM_HANDLER))
         end_shared(request, answer(request));
+    else
+        drop_hijack(request);
     let_go(request);
 }
 
@@ -263,6 +278,7 @@ static bool run(struct nhttp_request *request)
         hs_count(server->counters, HS_COUNT_PANICS);
         hs_log_panic(request, &panic);
         request->has_failed = true;
+        drop_hijack(request);
         if (!request->is_head_sent)
             (void)hs_response_make(request, 500, NULL);
         return true;

@@ -3,6 +3,7 @@
 
 #include <criterion/criterion.h>
 #include <criterion/parameterized.h>
+#include <gopool/panic.h>
 #include <linkbuffer/linkbuffer.h>
 
 #include <errno.h>
@@ -228,6 +229,8 @@ static void hijack(struct nhttp_request *request, void *arg)
     CHECK(nhttp_response_set_status(request, 101) == -EINVAL);
     CHECK(nhttp_request_hijack(request, speak, arg) == 0);
     CHECK(nhttp_request_hijack(request, speak, arg) == -EBUSY);
+    if (path_is(request, "/panic"))
+        gopool_panic("on purpose");
     if (!nhttp_request_wants_upgrade(request)) {
         CHECK(nhttp_response_set_status(request, 101) == -EINVAL);
         say(request, "ok");
@@ -265,5 +268,13 @@ TEST_BOTH_MODES(http_defer, a_connection_is_taken_over_behind_the_answer)
         cr_assert(client_sees_end(fd));
         client_close(fd);
     }
+    /* One that does not come to it is told so, and the connection stays. */
+    int fd = web_dial(&web);
+    expect_answer(fd, GET("/panic"), 500, NULL);
+    event_wait(&takeover.calls, 3);
+    cr_assert_eq(atomic_load(&takeover.fd), -1);
+    expect_answer(fd, GET("/panic"), 500, NULL);
+    client_close(fd);
+    web.rig.expected_logs = 2;
     web_finish_when_idle(&web);
 }

@@ -64,6 +64,29 @@ TEST_BOTH_MODES(http_request, everything_can_be_asked)
     web_finish_when_idle(&web);
 }
 
+static void say_path(struct nhttp_request *request, void *arg)
+{
+    struct nhttp_text path = nhttp_request_path(request);
+    (void)arg;
+    CHECK(nhttp_response_write(request, path.data, path.len) == 0);
+    CHECK(nhttp_response_write(request, " ", 1) == 0);
+    path = nhttp_request_host(request);
+    CHECK(nhttp_response_write(request, path.data, path.len) == 0);
+}
+
+Test(http_request, forms_of_targets)
+{
+    struct web web = {.options = {.handler = say_path}};
+    web_start(&web);
+    int fd = web_dial(&web);
+    expect_answer(fd, "GET http://a:80/x/../y?z HTTP/1.1\r\nHost: a:80\r\n\r\n", 200, "/y a:80");
+    expect_answer(fd, "GET http://a HTTP/1.1\r\nHost: a\r\n\r\n", 200, "/ a");
+    expect_answer(fd, "GET http://a?x HTTP/1.1\r\nHost: a\r\n\r\n", 200, "/ a");
+    expect_answer(fd, "OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n", 200, " a");
+    client_close(fd);
+    web_finish_when_idle(&web);
+}
+
 TEST_BOTH_MODES(http_request, bodies_come_back_as_they_were_however_they_come)
 {
     struct web web = {.options = {.executor = *mode}};
