@@ -113,10 +113,18 @@ static int take_version(struct nhttp_head_parser *parser, const uint8_t *end)
     return 0;
 }
 
+/* What nearly every request says, at once. */
+static bool is_usual_version(const uint8_t *data)
+{
+    return memcmp(data, "HTTP/1.1", VERSION_BYTES) == 0;
+}
+
 int nh_parse_version(struct nhttp_head_parser *parser, const uint8_t *data, size_t n)
 {
     size_t end = line_end(parser, n);
     size_t at = parser->scanned;
+    if (at == parser->mark && end - at >= VERSION_BYTES && is_usual_version(data + at))
+        at += VERSION_BYTES;
     while (at < end && at - parser->mark < VERSION_BYTES) {
         if (!is_version_byte(data[at], at - parser->mark))
             return nh_refuse(parser, 400, "no HTTP version where one has to be");

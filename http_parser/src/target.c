@@ -18,17 +18,17 @@ static bool is_address(const uint8_t *data, size_t n)
     return strlen(text) == n && inet_pton(AF_INET6, text, &address) == 1;
 }
 
-static bool is_reg_name(const uint8_t *data, size_t n)
+/* Bytes of the name that this begins with; 0: it begins with none. */
+static size_t reg_name_bytes(const uint8_t *data, size_t n)
 {
-    for (size_t i = 0; i < n; i++) {
-        if (!nh_is(data[i], NH_REG_NAME))
-            return false;
-        if (data[i] != '%')
+    size_t at = 0;
+    for (; at < n && nh_is(data[at], NH_REG_NAME); at++) {
+        if (data[at] != '%')
             continue;
-        if (n - i < 3 || !nh_is(data[i + 1], NH_HEX) || !nh_is(data[i + 2], NH_HEX))
-            return false;
+        if (n - at < 3 || !nh_is(data[at + 1], NH_HEX) || !nh_is(data[at + 2], NH_HEX))
+            return 0;
     }
-    return n > 0;
+    return at;
 }
 
 /* Digits up to 65535; none, unless there has to be one. */
@@ -55,25 +55,35 @@ bool nh_is_authority(const uint8_t *data, size_t n, bool needs_port)
             return false;
         behind = close + 1;
     } else {
-        behind = n > 0 ? memchr(data, ':', n) : NULL;
-        if (behind == NULL)
-            behind = end;
-        if (!is_reg_name(data, (size_t)(behind - data)))
+        size_t name = reg_name_bytes(data, n);
+        if (name == 0)
             return false;
+        behind = data + name;
     }
     if (behind == end)
         return !needs_port;
     return *behind == ':' && is_port(behind + 1, (size_t)(end - behind) - 1, needs_port);
 }
 
+/* The first of these bytes; n: there is none. Most targets are shorter than a call. */
+static size_t find_byte(const uint8_t *data, size_t n, char byte)
+{
+    size_t at = 0;
+    for (; at < n && at < 16; at++) {
+        if (data[at] == (uint8_t)byte)
+            return at;
+    }
+    const uint8_t *found = at < n ? memchr(data + at, byte, n - at) : NULL;
+    return found != NULL ? (size_t)(found - data) : n;
+}
+
 /* "/path?query" from `from` on, either part may be empty. */
 static void split_path(struct nhttp_head *head, const uint8_t *data, size_t from)
 {
     size_t end = (size_t)head->target.offset + head->target.len;
-    const uint8_t *mark = from < end ? memchr(data + from, '?', end - from) : NULL;
-    size_t path_end = mark != NULL ? (size_t)(mark - data) : end;
+    size_t path_end = from + find_byte(data + from, end - from, '?');
     head->path = nh_span(from, path_end);
-    head->query = mark != NULL ? nh_span(path_end + 1, end) : nh_span(end, end);
+    head->query = nh_span(path_end < end ? path_end + 1 : end, end);
 }
 
 /* Bytes of "http://" or "https://"; 0: it begins with neither. */
@@ -113,7 +123,7 @@ int nh_split_target(struct nhttp_head_parser *parser, const uint8_t *data)
                    ? 0
                    : nh_refuse(parser, 400, "CONNECT without host and port");
     }
-    if (memchr(target, '#', n) != NULL)
+    if (find_byte(target, n, '#') != n)
         return nh_refuse(parser, 400, "fragment in the target");
     if (target[0] == '/') {
         split_path(head, data, head->target.offset);
