@@ -5,6 +5,7 @@
 #include <mcache/mcache.h>
 
 #include <errno.h>
+#include <string.h>
 
 /* What is shown of the input at a time. */
 #define WINDOW_BYTES ((size_t)16 << 10)
@@ -56,10 +57,10 @@ static void note_progress(struct nhttp_request *request, size_t n)
     request->c->progress_ms = (uint32_t)hs_now_ms();
 }
 
-static int take_counted(struct nhttp_request *request)
+static int take_counted(struct nhttp_request *request, size_t room)
 {
     struct hs_body_in *in = &request->in;
-    size_t len = netpoll_conn_len(request->c->conn);
+    size_t len = smaller(netpoll_conn_len(request->c->conn), room);
     size_t n = in->left < len ? (size_t)in->left : len;
     if (n == 0)
         return -EAGAIN;
@@ -68,10 +69,32 @@ static int take_counted(struct nhttp_request *request)
         return status;
     note_progress(request, n);
     in->left -= n;
-    return in->left == 0 ? 0 : -EAGAIN;
+    if (in->left == 0)
+        return 0;
+    return n == room ? HS_BODY_FULL : -EAGAIN;
 }
 
-/* The trailer section: checked, and thrown away. */
+/* What is shown of trailers stays; one that has none takes nothing. */
+static int keep_trailers(struct nhttp_request *request, const struct nhttp_head *head,
+                         const char *bytes, size_t n)
+{
+    size_t fields_bytes = head->field_count * sizeof(struct nhttp_field);
+    if (fields_bytes == 0)
+        return 0;
+    struct hs_trailers *trailers = mcache_alloc(sizeof *trailers + fields_bytes + n);
+    if (trailers == NULL)
+        return -ENOMEM;
+    char *tail = (char *)(trailers + 1);
+    memcpy(tail, head->fields, fields_bytes);
+    memcpy(tail + fields_bytes, bytes, n);
+    trailers->head = *head;
+    trailers->head.fields = (struct nhttp_field *)(void *)tail;
+    trailers->bytes = tail + fields_bytes;
+    request->in.trailers = trailers;
+    return 0;
+}
+
+/* The trailer section. */
 static int take_trailers(struct nhttp_request *request)
 {
     struct hs_conn *c = request->c;
@@ -98,9 +121,10 @@ static int take_trailers(struct nhttp_request *request)
         return -EAGAIN;
     if (used < 0)
         return c->partial->parser.status;
+    status = keep_trailers(request, &c->partial->parser.head, data, (size_t)used);
     mcache_free(c->partial);
     c->partial = NULL;
-    return netpoll_conn_skip(c->conn, (size_t)used);
+    return status != 0 ? status : netpoll_conn_skip(c->conn, (size_t)used);
 }
 
 /* Takes what one window of the input has. -EAGAIN: nothing. */
@@ -133,18 +157,44 @@ static int decode(struct nhttp_request *request)
     return status;
 }
 
-static int take_chunks(struct nhttp_request *request)
+static int take_chunks(struct nhttp_request *request, size_t room)
 {
+    uint64_t before = request->in.bytes;
     int status = 0;
-    while (status == 0 && !nhttp_chunked_is_done(&request->in.chunked))
+    while (status == 0 && !nhttp_chunked_is_done(&request->in.chunked)) {
         status = decode(request);
+        if (status == 0 && request->in.bytes - before >= room)
+            return HS_BODY_FULL;
+    }
     return status != 0 ? status : take_trailers(request);
 }
 
-int hs_body_take(struct nhttp_request *request)
+void hs_body_begin(struct nhttp_request *request)
+{
+    if (request->head.body == NHTTP_BODY_NONE)
+        return;
+    request->in.state = HS_BODY_COMING;
+    request->in.left = request->head.content_length;
+    nhttp_chunked_begin(&request->in.chunked, &request->c->server->options.chunked);
+}
+
+bool hs_body_may_drain(const struct nhttp_request *request)
+{
+    const struct nhttp_head *head = &request->head;
+    if (request->in.state == HS_BODY_WHOLE)
+        return true;
+    /* Whether the client sends it at all, once it is answered, cannot be known. */
+    if (head->expects_continue || head->expects_other)
+        return false;
+    return request->in.left <= request->c->server->options.max_drain_bytes;
+}
+
+int hs_body_take(struct nhttp_request *request, size_t room)
 {
     bool is_chunked = request->head.body == NHTTP_BODY_CHUNKED;
-    int status = is_chunked ? take_chunks(request) : take_counted(request);
+    int status = is_chunked ? take_chunks(request, room) : take_counted(request, room);
+    if (status == 0)
+        request->in.state = HS_BODY_WHOLE;
     if (status == -EAGAIN && request->in.lb != NULL)
         linkbuffer_settle(request->in.lb, SETTLE_BYTES);
     return status;

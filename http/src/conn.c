@@ -1,5 +1,5 @@
 /* A connection of HTTP: its birth, its time limits and its end. Turn. */
-#include "request.h"
+#include "upload.h"
 
 #include "addresses.h"
 
@@ -123,15 +123,10 @@ void hs_conn_end(struct netpoll_conn *conn, enum netpoll_close_reason reason, vo
     (void)reason;
     if (c == NULL)
         return;
-    if (c->phase == HS_PHASE_WORK) {
-        struct nhttp_request *request = hs_request_look(c);
-        if (request != NULL) {
-            hs_request_cancel(request);
-            (void)hs_request_look_end(c);
-        }
-    } else if (c->phase == HS_PHASE_BODY) {
-        hs_request_free(c->request);
-    }
+    if (c->phase == HS_PHASE_WORK)
+        hs_request_abandon(c);
+    if (c->phase == HS_PHASE_BODY || c->phase == HS_PHASE_DRAIN)
+        hs_request_unref(c->request);
     c->phase = HS_PHASE_OVER;
     drop_partial(c);
     if (c->is_counted)
@@ -245,20 +240,56 @@ static int64_t look_at_head(struct hs_conn *c)
 static bool is_too_slow(const struct hs_conn *c)
 {
     uint32_t rate = c->server->options.body_min_rate;
-    uint32_t passed = (uint32_t)hs_now_ms() - c->began_ms;
+    uint32_t passed = (uint32_t)hs_now_ms() - c->began_ms - c->request->in.rested_ms;
     return rate != UINT32_MAX && passed >= NHTTP_BODY_GRACE_MS &&
            c->request->in.bytes * 1000 / passed < rate;
 }
 
-static int64_t look_at_body(struct hs_conn *c)
+/* What is left to a body; 0: it is too slow, which has been counted. */
+static int64_t left_of_body(struct hs_conn *c)
 {
     int64_t left = left_of(c->request->config.body_timeout_ms, c->progress_ms);
-    if (left == 0)
-        return end_slow(c, HS_COUNT_BODY_TIMEOUTS);
-    if (is_too_slow(c))
-        return end_slow(c, HS_COUNT_BODY_RATE_LIMITS);
+    bool is_slow = left != 0 && is_too_slow(c);
+    if (left == 0 || is_slow) {
+        hs_count(c->server->counters, is_slow ? HS_COUNT_BODY_RATE_LIMITS : HS_COUNT_BODY_TIMEOUTS);
+        return 0;
+    }
     bool has_rate = c->server->options.body_min_rate != UINT32_MAX;
     return has_rate ? sooner(left, RATE_LOOK_MS) : left;
+}
+
+static int64_t look_at_body(struct hs_conn *c)
+{
+    int64_t left = left_of_body(c);
+    if (left != 0)
+        return left;
+    hs_refuse(c, 408);
+    return NETPOLL_TIMEOUT_NONE;
+}
+
+static int64_t look_at_drain(struct hs_conn *c)
+{
+    int64_t left = left_of_body(c);
+    if (left != 0)
+        return left;
+    hs_stop_drain(c, true);
+    return NETPOLL_TIMEOUT_NONE;
+}
+
+/* Of a body that comes while its handler has the request. */
+static int64_t look_at_upload(struct hs_conn *c, const struct nhttp_request *request)
+{
+    bool is_coming = request->upload != NULL && request->in.state == HS_BODY_COMING;
+    return is_coming && !request->in.is_resting ? left_of_body(c) : NETPOLL_TIMEOUT_NONE;
+}
+
+/* How long its handler may still take without being told of. */
+static int64_t left_of_watchdog(const struct hs_conn *c, const struct nhttp_request *request)
+{
+    if (c->was_logged || request->in.state == HS_BODY_COMING)
+        return NETPOLL_TIMEOUT_NONE;
+    return left_of(c->server->options.watchdog_ms,
+                   request->upload != NULL ? c->progress_ms : c->began_ms);
 }
 
 static void log_slow_handler(struct hs_conn *c, const struct nhttp_request *request)
@@ -293,8 +324,13 @@ static int64_t look_at_work(struct hs_conn *c)
     int64_t queue =
         has_started ? NETPOLL_TIMEOUT_NONE : left_of(options->queue_timeout_ms, c->began_ms);
     int64_t handler = left_of(request->config.handler_timeout_ms, c->began_ms);
-    int64_t watchdog =
-        c->was_logged ? NETPOLL_TIMEOUT_NONE : left_of(options->watchdog_ms, c->began_ms);
+    int64_t watchdog = left_of_watchdog(c, request);
+    int64_t body = look_at_upload(c, request);
+    if (body == 0) {
+        hs_refuse_upload(c, 408);
+        hs_go_on(c->conn, c->server);
+        return NETPOLL_TIMEOUT_NONE;
+    }
     if ((queue == 0 && overrule(c, request, HS_COUNT_QUEUE_TIMEOUTS)) ||
         (handler == 0 && overrule(c, request, HS_COUNT_HANDLER_TIMEOUTS))) {
         hs_go_on(c->conn, c->server);
@@ -306,7 +342,8 @@ static int64_t look_at_work(struct hs_conn *c)
         return NETPOLL_TIMEOUT_NONE;
     int64_t left = queue != 0 ? queue : NETPOLL_TIMEOUT_NONE;
     left = sooner(left, handler != 0 ? handler : NETPOLL_TIMEOUT_NONE);
-    return sooner(left, watchdog != 0 ? watchdog : NETPOLL_TIMEOUT_NONE);
+    left = sooner(left, watchdog != 0 ? watchdog : NETPOLL_TIMEOUT_NONE);
+    return sooner(left, body);
 }
 
 /* Looks at the limits of the phase, and acts on what has passed. When to look again. */
@@ -319,6 +356,8 @@ static int64_t look(struct hs_conn *c)
         return look_at_body(c);
     case HS_PHASE_WORK:
         return look_at_work(c);
+    case HS_PHASE_DRAIN:
+        return look_at_drain(c);
     case HS_PHASE_LINGER: {
         int64_t left = left_of(c->server->options.linger_timeout_ms, c->began_ms);
         if (left == 0)
@@ -351,7 +390,20 @@ void hs_conn_enter(struct hs_conn *c, enum hs_phase phase)
     c->began_ms = (uint32_t)hs_now_ms();
     c->progress_ms = c->began_ms;
     c->was_logged = false;
+    hs_conn_look(c);
+}
+
+void hs_conn_look(struct hs_conn *c)
+{
     int64_t left = look(c);
     if (left != NETPOLL_TIMEOUT_NONE)
         (void)netpoll_conn_set_alarm(c->conn, left);
+}
+
+void hs_conn_make_room(struct netpoll_conn *conn, void *arg)
+{
+    struct hs_conn *c = netpoll_conn_data(conn);
+    (void)arg;
+    if (c != NULL && c->phase == HS_PHASE_WORK)
+        hs_request_make_room(c);
 }

@@ -32,6 +32,8 @@ enum hs_counter {
     HS_COUNT_REQUEST_LIMITS,
     HS_COUNT_AGE_LIMITS,
     HS_COUNT_ADDRESS_LIMITS,
+    HS_COUNT_BODY_PAUSES,
+    HS_COUNT_DRAIN_LIMITS,
     HS_COUNT_REFUSED, /* with status 400; the others follow by their number */
     HS_COUNTERS = HS_COUNT_REFUSED + NHTTP_REFUSALS,
 };

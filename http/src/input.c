@@ -1,5 +1,5 @@
 /* From input to requests: what the poller does whenever bytes have come. Turn. */
-#include "request.h"
+#include "upload.h"
 
 #include <mcache/mcache.h>
 #include <netpoll/error.h>
@@ -9,6 +9,8 @@
 
 /* Requests that one call takes before other connections get theirs. */
 #define SHARE 16U
+/* What is thrown away of a body at a time. */
+#define DRAIN_BYTES ((size_t)64 << 10)
 /* Queued output above which no further request is taken: netpoll's mark. */
 #define OUTPUT_BYTES NETPOLL_OUTPUT_HIGH_BYTES_DEFAULT
 
@@ -143,11 +145,10 @@ static int begin_body(struct hs_conn *c)
         return 413;
     if (head->body == NHTTP_BODY_NONE)
         return 0;
-    request->in.left = head->content_length;
-    nhttp_chunked_begin(&request->in.chunked, &c->server->options.chunked);
     hs_conn_hold(c);
     hs_conn_enter(c, HS_PHASE_BODY);
-    if (head->expects_continue && netpoll_conn_len(c->conn) == 0)
+    bool is_asked = request->config.stream_body; /* by its handler */
+    if (head->expects_continue && !is_asked && netpoll_conn_len(c->conn) == 0)
         return hs_write_continue(c);
     return 0;
 }
@@ -182,13 +183,10 @@ static bool go_by(struct hs_conn *c, int status)
 static bool answer_early(struct hs_conn *c, int status)
 {
     struct nhttp_request *request = c->request;
-    bool client_sends = request->head.body != NHTTP_BODY_NONE;
     hs_count(c->server->counters, HS_COUNT_REFUSED + (unsigned)status - 400U);
     if (request->status == 200)
         (void)hs_response_make(request, status, NULL);
-    if (client_sends)
-        request->closes = true;
-    return hs_request_answer_here(request, client_sends);
+    return hs_request_answer_here(request);
 }
 
 static bool take_head(struct hs_conn *c)
@@ -212,6 +210,7 @@ static bool take_head(struct hs_conn *c)
     hs_count(c->server->counters, HS_COUNT_REQUESTS);
     c->request_count++;
     request->number = c->request_count;
+    hs_body_begin(request);
     status = find_fault(c, request);
     if (status != 0)
         return answer_early(c, status);
@@ -229,23 +228,134 @@ static bool take_head(struct hs_conn *c)
 static bool take_body(struct hs_conn *c)
 {
     struct nhttp_request *request = c->request;
-    int status = hs_body_take(request);
+    bool streams = request->config.stream_body;
+    size_t room = streams ? c->server->options.body_window_bytes : SIZE_MAX;
+    int status = hs_body_take(request, room);
+    bool has_more =
+        status == HS_BODY_FULL || (status == -EAGAIN && !netpoll_conn_is_at_end(c->conn));
+    if (streams && has_more)
+        status = hs_upload_create(request);
     if (status != 0)
         return go_by(c, status);
     return hs_request_run(request);
 }
 
-/* A request is in work: whoever answers it is asked to tell. */
+void hs_refuse_upload(struct hs_conn *c, int status)
+{
+    struct nhttp_request *request = c->request;
+    if (!hs_request_claim(request, HS_CLAIM_POLLER)) {
+        hs_upload_cancel(request);
+        return;
+    }
+    hs_count(c->server->counters, HS_COUNT_REFUSED + (unsigned)status - 400U);
+    hs_request_cancel(request);
+    hs_request_overrule(request, status);
+}
+
+/* What has come rests for now. */
+static bool rest(struct hs_conn *c)
+{
+    c->needs_nothing = true;
+    (void)netpoll_conn_need_nothing(c->conn);
+    return false;
+}
+
+/* There is room again: the clocks of the body go on. */
+static void end_rest(struct hs_conn *c)
+{
+    struct hs_body_in *in = &c->request->in;
+    if (!in->is_resting)
+        return;
+    uint32_t now_ms = (uint32_t)hs_now_ms();
+    in->is_resting = false;
+    in->rested_ms += now_ms - in->rests_ms;
+    c->progress_ms = now_ms;
+    hs_conn_look(c);
+}
+
+static bool begin_rest(struct hs_conn *c)
+{
+    struct hs_body_in *in = &c->request->in;
+    if (!in->is_resting)
+        in->rests_ms = (uint32_t)hs_now_ms();
+    in->is_resting = true;
+    return rest(c);
+}
+
+/* Gives the handler what has come. */
+static bool feed(struct hs_conn *c, size_t room)
+{
+    struct nhttp_request *request = c->request;
+    int status = hs_body_take(request, room);
+    bool is_gone = status < 0 && (status != -EAGAIN || netpoll_conn_is_at_end(c->conn));
+    if (status >= 400) {
+        hs_refuse_upload(c, status);
+        return true;
+    }
+    if (is_gone || hs_upload_give(request, status == 0 ? 0 : -EAGAIN) != 0) {
+        hs_upload_cancel(request);
+        return true;
+    }
+    if (status == -EAGAIN && netpoll_conn_need(c->conn, netpoll_conn_len(c->conn) + 1) != 0)
+        hs_upload_cancel(request);
+    return status != -EAGAIN;
+}
+
+/* A request is in work: whoever answers it is asked to tell; what comes of its body is his. */
 static bool await(struct hs_conn *c)
 {
+    /* What comes then asks again. */
+    if (!c->is_streaming && netpoll_conn_len(c->conn) == 0 && !netpoll_conn_is_at_end(c->conn))
+        return false;
     /* Acquire: pairs with the release in hs_request_end(), whose writes to the connection's memory
      * are to be seen. */
     uint32_t before = atomic_fetch_or_explicit(&c->work, HS_WORK_AWAITED, memory_order_acq_rel);
-    if ((before & HS_WORK_ANSWERED) == 0)
-        return false;
+    if ((before & HS_WORK_ANSWERED) != 0) {
+        hs_request_leave(c);
+        return true;
+    }
+    if (!c->is_streaming || c->request->in.state != HS_BODY_COMING)
+        return rest(c);
+    size_t room = hs_upload_room(c->request);
+    if (room == 0)
+        return begin_rest(c);
+    end_rest(c);
+    return c->phase != HS_PHASE_WORK || feed(c, room);
+}
+
+void hs_stop_drain(struct hs_conn *c, bool client_sends)
+{
+    hs_request_unref(c->request);
     c->request = NULL;
-    c->phase = HS_PHASE_HEAD;
-    return true;
+    hs_conn_finish(c, client_sends);
+}
+
+/* The rest of a body is thrown away. */
+static bool drain(struct hs_conn *c)
+{
+    struct nhttp_request *request = c->request;
+    int status = hs_body_take(request, DRAIN_BYTES);
+    linkbuffer_destroy(request->in.lb);
+    request->in.lb = NULL;
+    if (request->in.bytes > c->server->options.max_drain_bytes) {
+        hs_count(c->server->counters, HS_COUNT_DRAIN_LIMITS);
+        hs_stop_drain(c, true);
+        return false;
+    }
+    if (status == HS_BODY_FULL)
+        return true;
+    if (status == 0) {
+        c->request = NULL;
+        c->phase = HS_PHASE_HEAD;
+        hs_request_unref(request);
+        hs_conn_let_go(c);
+        return true;
+    }
+    bool is_at_end = netpoll_conn_is_at_end(c->conn);
+    if (status != -EAGAIN || is_at_end ||
+        netpoll_conn_need(c->conn, netpoll_conn_len(c->conn) + 1) != 0)
+        hs_stop_drain(c, !is_at_end);
+    return false;
 }
 
 static void skip_all(struct netpoll_conn *conn)
@@ -264,6 +374,8 @@ static bool step(struct hs_conn *c)
         return take_body(c);
     case HS_PHASE_WORK:
         return await(c);
+    case HS_PHASE_DRAIN:
+        return drain(c);
     case HS_PHASE_LINGER:
         skip_all(c->conn);
         break;
@@ -290,6 +402,10 @@ void hs_on_input(struct netpoll_conn *conn, void *arg)
     (void)arg;
     if (c == NULL || !netpoll_conn_is_active(conn))
         return;
+    if (c->needs_nothing) {
+        c->needs_nothing = false;
+        (void)!netpoll_conn_need(conn, 1);
+    }
     unsigned before = c->request_count;
     while (!is_full(c) && step(c)) {
         if (c->request_count - before < SHARE)

@@ -1,8 +1,9 @@
 /* What a handler asks of a request. Thread: who has it. */
-#include "request.h"
+#include "upload.h"
 
 #include <linkbuffer/linkbuffer.h>
 #include <mcache/mcache.h>
+#include <nhttp/body.h>
 
 #include <errno.h>
 #include <string.h>
@@ -84,13 +85,15 @@ int nhttp_request_field_at(const struct nhttp_request *request, size_t index,
 
 size_t nhttp_request_body_len(const struct nhttp_request *request)
 {
-    return request->in.lb != NULL ? linkbuffer_len(request->in.lb) : 0;
+    return request->upload == NULL && request->in.lb != NULL ? linkbuffer_len(request->in.lb) : 0;
 }
 
 int nhttp_request_body(struct nhttp_request *request, struct nhttp_text *out)
 {
     size_t n = nhttp_request_body_len(request);
     const void *data = NULL;
+    if (request->upload != NULL)
+        return -EINVAL;
     int status = n > 0 ? linkbuffer_peek(request->in.lb, n, &data) : 0;
     if (status == 0)
         *out = (struct nhttp_text){.data = data, .len = n};
@@ -99,7 +102,7 @@ int nhttp_request_body(struct nhttp_request *request, struct nhttp_text *out)
 
 struct linkbuffer *nhttp_request_body_buffer(struct nhttp_request *request)
 {
-    return request->in.lb;
+    return request->upload == NULL ? request->in.lb : NULL;
 }
 
 struct netpoll_conn *nhttp_request_conn(const struct nhttp_request *request)
@@ -164,7 +167,7 @@ int nhttp_request_hijack(struct nhttp_request *request, nhttp_hijacked_fn *fn, v
 {
     if (fn == NULL)
         return -EINVAL;
-    if (request->hijack_fn != NULL || request->is_head_sent)
+    if (request->hijack_fn != NULL || request->is_head_sent || request->upload != NULL)
         return -EBUSY;
     request->hijack_fn = fn;
     request->hijack_arg = arg;
@@ -174,4 +177,43 @@ int nhttp_request_hijack(struct nhttp_request *request, nhttp_hijacked_fn *fn, v
 bool nhttp_request_wants_upgrade(const struct nhttp_request *request)
 {
     return request->head.wants_upgrade;
+}
+
+/* 0; -EAGAIN */
+static int look_for_trailers(const struct nhttp_request *request)
+{
+    return request->upload == NULL || hs_upload_is_over(request->upload) ? 0 : -EAGAIN;
+}
+
+static struct nhttp_text trailer_text(const struct nhttp_request *request, struct nhttp_span span)
+{
+    return (struct nhttp_text){.data = request->in.trailers->bytes + span.offset, .len = span.len};
+}
+
+int nhttp_request_trailer(struct nhttp_request *request, const char *name, struct nhttp_text *out)
+{
+    int status = look_for_trailers(request);
+    if (status != 0)
+        return status;
+    const struct hs_trailers *trailers = request->in.trailers;
+    const struct nhttp_field *field =
+        trailers != NULL ? nhttp_head_find(&trailers->head, trailers->bytes, name) : NULL;
+    if (field == NULL)
+        return -ENOENT;
+    *out = trailer_text(request, field->value);
+    return 0;
+}
+
+int nhttp_request_trailer_at(struct nhttp_request *request, size_t index, struct nhttp_text *name,
+                             struct nhttp_text *value)
+{
+    int status = look_for_trailers(request);
+    if (status != 0)
+        return status;
+    const struct hs_trailers *trailers = request->in.trailers;
+    if (trailers == NULL || index >= trailers->head.field_count)
+        return -ENOENT;
+    *name = trailer_text(request, trailers->head.fields[index].name);
+    *value = trailer_text(request, trailers->head.fields[index].value);
+    return 0;
 }

@@ -69,6 +69,9 @@ static int complete_limits(struct nhttp_server_options *options)
     complete(&options->max_requests, NHTTP_REQUESTS_DEFAULT);
     complete(&options->max_connections, default_connections());
     complete(&options->retry_after_s, NHTTP_RETRY_AFTER_S_DEFAULT);
+    complete(&options->body_window_bytes, NHTTP_BODY_WINDOW_BYTES_DEFAULT);
+    if (options->max_drain_bytes == 0)
+        options->max_drain_bytes = NHTTP_DRAIN_BYTES_DEFAULT;
     if (options->max_body_bytes == 0)
         options->max_body_bytes = NHTTP_BODY_BYTES_DEFAULT;
     bool is_bad = options->head.fields > NHTTP_FIELDS_MAX ||

@@ -1,5 +1,5 @@
 /* What is told of requests: records and panics. Thread: who answers. */
-#include "request.h"
+#include "upload.h"
 
 #include <netpoll/runtime.h>
 
@@ -19,7 +19,8 @@ void hs_record(struct hs_conn *c, const struct nhttp_request *request, int statu
         record.method = nhttp_request_method_name(request);
         record.target = nhttp_request_target(request);
         record.minor_version = request->head.minor_version;
-        record.body_bytes_in = request->in.bytes;
+        record.body_bytes_in =
+            request->upload != NULL ? hs_upload_received(request->upload) : request->in.bytes;
         record.took_us = (int64_t)(hs_now_us() - request->began_us);
     }
     options->on_record(&record, options->arg);

@@ -1,5 +1,6 @@
-/* A request's life: made by the poller, answered by whoever has it, freed by the last. */
-#include "request.h"
+/* A request's life: made by the poller, answered by whoever has it, freed by the last. Its handler:
+ * handler.c. */
+#include "upload.h"
 
 #include <linkbuffer/linkbuffer.h>
 #include <mcache/mcache.h>
@@ -53,6 +54,7 @@ int hs_request_create(struct hs_conn *c, const struct nhttp_head *head, const ch
         .max_body_bytes = options->max_body_bytes,
         .body_timeout_ms = options->body_timeout_ms,
         .handler_timeout_ms = options->handler_timeout_ms,
+        .stream_body = options->stream_bodies,
     };
     if (options->on_record != NULL)
         request->began_us = hs_now_us();
@@ -89,7 +91,9 @@ void hs_request_free(struct nhttp_request *request)
 {
     free_values(request);
     free_decoded(request);
+    hs_upload_destroy(request->upload);
     linkbuffer_destroy(request->in.lb);
+    mcache_free(request->in.trailers);
     linkbuffer_destroy(request->out.lb);
     mcache_free(request->lines.data);
     mcache_free(request->out.copy.data);
@@ -111,15 +115,16 @@ bool hs_request_claim(struct nhttp_request *request, enum hs_claim as)
                                                    memory_order_acq_rel, memory_order_acquire);
 }
 
-/* The connection waits for the request from now on. The caller's count becomes that of the
- * connection; `more` are for others. Turn. */
-static void share(struct nhttp_request *request, uint32_t more)
+void hs_request_share(struct nhttp_request *request, uint32_t more)
 {
     struct hs_conn *c = request->c;
     /* Relaxed, both: nobody else has them yet. */
     atomic_store_explicit(&request->refs, 1 + more, memory_order_relaxed);
-    atomic_store_explicit(&c->work, 0, memory_order_relaxed);
+    bool is_streaming = request->upload != NULL;
+    uint32_t work = is_streaming ? HS_WORK_AWAITED : 0;
+    atomic_store_explicit(&c->work, work, memory_order_relaxed);
     request->is_shared = true;
+    c->is_streaming = is_streaming;
     hs_conn_ref(c);
     hs_conn_hold(c);
     /* The hold is the request's: see end_shared(). */
@@ -127,11 +132,13 @@ static void share(struct nhttp_request *request, uint32_t more)
     hs_conn_enter(c, HS_PHASE_WORK);
 }
 
-/* Undoes it while nobody else has got the request. */
-static void unshare(struct nhttp_request *request)
+void hs_request_unshare(struct nhttp_request *request)
 {
     struct hs_conn *c = request->c;
+    /* Relaxed: it is nobody else's again. */
+    atomic_store_explicit(&request->refs, 1, memory_order_relaxed);
     request->is_shared = false;
+    c->is_streaming = false;
     c->phase = HS_PHASE_HEAD;
     c->is_held = true;
     hs_conn_let_go(c);
@@ -146,9 +153,12 @@ static void end_shared(struct nhttp_request *request, bool is_last)
     /* Relaxed: ordered by the word. */
     atomic_store_explicit(&c->rests_ms, (uint32_t)hs_now_ms(), memory_order_relaxed);
     hs_conn_tell_state(c, NHTTP_CONN_IDLE);
-    if (is_last)
+    bool is_streaming = request->upload != NULL;
+    request->is_last = is_last;
+    /* A close before the poller has thrown the rest of a body away would reset the connection. */
+    if (is_last && !is_streaming)
         (void)netpoll_conn_close(conn);
-    else
+    else if (!is_last)
         (void)netpoll_conn_set_alarm(conn, c->server->options.idle_timeout_ms);
     /* Release: the poller, which sees the bit, goes on with the connection; acquire: what it did to
      * the request, before that is freed. Pairs with its own changes of the word. */
@@ -156,7 +166,7 @@ static void end_shared(struct nhttp_request *request, bool is_last)
     if ((before & HS_WORK_AWAITED) != 0 && netpoll_conn_post(conn, hs_go_on, c->server) != 0)
         (void)netpoll_conn_abort(conn);
     /* Or else the poller does. */
-    if ((before & HS_WORK_LOOKING) == 0)
+    if ((before & HS_WORK_LOOKING) == 0 && !is_streaming)
         hs_request_unref(request);
 }
 
@@ -181,8 +191,7 @@ static void hand_over(struct netpoll_conn *conn, int fd, struct linkbuffer *unre
     hijack.fn(fd, unread, hijack.arg);
 }
 
-/* Whoever wanted the connection does not get it. */
-static void drop_hijack(struct nhttp_request *request)
+void hs_request_drop_hijack(struct nhttp_request *request)
 {
     nhttp_hijacked_fn *fn = request->hijack_fn;
     request->hijack_fn = NULL;
@@ -205,14 +214,17 @@ static void hijack_conn(struct nhttp_request *request)
         return;
     mcache_free(hijack);
     (void)netpoll_conn_abort(c->conn);
-    drop_hijack(request);
+    hs_request_drop_hijack(request);
 }
 
 /* Writes the answer, or what is left of it. Whether it is the last. */
 static bool answer(struct nhttp_request *request)
 {
     struct netpoll_conn *conn = request->c->conn;
-    bool is_last = request->is_head_sent ? request->is_last : hs_request_is_last(request);
+    bool may_drain =
+        request->upload != NULL ? hs_upload_may_drain(request) : hs_body_may_drain(request);
+    bool is_last =
+        request->is_head_sent ? request->is_last : hs_request_is_last(request) || !may_drain;
     int status = hs_write_answer(request, is_last);
     if (status != 0)
         (void)netpoll_conn_abort(conn);
@@ -224,8 +236,7 @@ static bool answer(struct nhttp_request *request)
     return is_last || status != 0 || is_hijacked;
 }
 
-/* The caller's counts of a shared request go. */
-static void let_go(struct nhttp_request *request)
+void hs_request_let_go(struct nhttp_request *request)
 {
     struct hs_conn *c = request->c;
     struct netpoll_conn *conn = c->conn;
@@ -234,25 +245,40 @@ static void let_go(struct nhttp_request *request)
     netpoll_conn_release(conn);
 }
 
-/* Answers, unless somebody else has; the caller's counts of a shared request go. */
-static void finish(struct nhttp_request *request)
+void hs_request_finish(struct nhttp_request *request)
 {
     if (request->is_claimed || hs_request_claim(request, HS_CLAIM_HANDLER))
         end_shared(request, answer(request));
     else
-        drop_hijack(request);
-    let_go(request);
+        hs_request_drop_hijack(request);
+    hs_request_let_go(request);
 }
 
-bool hs_request_answer_here(struct nhttp_request *request, bool client_sends)
+/* The request has been answered, and what is left of its body is thrown away. */
+static void begin_drain(struct nhttp_request *request)
 {
     struct hs_conn *c = request->c;
+    request->in.bytes = 0;
+    request->in.rested_ms = 0;
+    request->in.is_resting = false;
+    hs_conn_hold(c);
+    hs_conn_enter(c, HS_PHASE_DRAIN);
+}
+
+bool hs_request_answer_here(struct nhttp_request *request)
+{
+    struct hs_conn *c = request->c;
+    bool is_coming = request->in.state == HS_BODY_COMING;
     bool is_last = answer(request);
+    if (is_coming && !is_last) {
+        begin_drain(request);
+        return true;
+    }
     c->request = NULL;
     c->phase = HS_PHASE_HEAD;
     hs_request_free(request);
     if (is_last) {
-        hs_conn_finish(c, client_sends);
+        hs_conn_finish(c, is_coming);
         return false;
     }
     /* Relaxed: read by this thread. */
@@ -262,97 +288,34 @@ bool hs_request_answer_here(struct nhttp_request *request, bool client_sends)
     return true;
 }
 
-static void call_handler(void *arg)
+void hs_request_leave(struct hs_conn *c)
 {
-    struct nhttp_request *request = arg;
-    const struct nhttp_server_options *options = &request->c->server->options;
-    options->handler(request, options->arg);
-}
-
-/* Runs the handler, and makes what it leaves an answer. False: it has been deferred. */
-static bool run(struct nhttp_request *request)
-{
-    struct nhttp_server *server = request->c->server;
-    struct gopool_panic panic;
-    if (gopool_try_task(call_handler, request, &panic) != 0) {
-        hs_count(server->counters, HS_COUNT_PANICS);
-        hs_log_panic(request, &panic);
-        request->has_failed = true;
-        drop_hijack(request);
-        if (!request->is_head_sent)
-            (void)hs_response_make(request, 500, NULL);
-        return true;
-    }
-    return !request->is_deferred;
-}
-
-static bool run_here(struct nhttp_request *request)
-{
-    bool is_done = run(request);
-    if (!request->is_shared)
-        return hs_request_answer_here(request, false);
-    if (is_done)
-        finish(request);
-    else
-        let_go(request);
-    /* It may have been answered already. */
-    return true;
-}
-
-static void run_task(void *arg)
-{
-    struct nhttp_request *request = arg;
-    /* Release: pairs with the poller's look, which lets one that has begun go on. */
-    atomic_store_explicit(&request->has_started, true, memory_order_release);
-    /* Acquire: pairs with the claim. What has been answered is not begun any more. */
-    bool is_overruled =
-        atomic_load_explicit(&request->claim, memory_order_acquire) != HS_CLAIM_NONE;
-    if (is_overruled || run(request)) {
-        finish(request);
+    struct nhttp_request *request = c->request;
+    c->phase = HS_PHASE_HEAD;
+    if (!c->is_streaming) {
+        c->request = NULL;
         return;
     }
-    let_go(request);
-}
-
-static bool run_on_pool(struct nhttp_request *request)
-{
-    struct hs_conn *c = request->c;
-    share(request, 1);
-    request->task =
-        (struct gopool_task){.fn = run_task, .arg = request, .flags = GOPOOL_TASK_REJECT_WHEN_FULL};
-    if (gopool_submit(c->server->pool, &request->task) == 0)
-        return true;
-    hs_count(c->server->counters, HS_COUNT_QUEUE_FULL);
-    unshare(request);
-    (void)hs_response_make(request, 503, NULL);
-    return hs_request_answer_here(request, false);
-}
-
-bool hs_request_run(struct nhttp_request *request)
-{
-    if (request->c->server->options.executor == NETPOLL_HANDLER_INLINE)
-        return run_here(request);
-    return run_on_pool(request);
-}
-
-void nhttp_request_defer(struct nhttp_request *request)
-{
-    if (request->is_deferred)
+    c->is_streaming = false;
+    bool is_whole = request->in.state == HS_BODY_WHOLE;
+    bool is_last = request->is_last || request->in.state == HS_BODY_BROKEN;
+    if (!is_whole && !is_last) {
+        begin_drain(request);
         return;
-    request->is_deferred = true;
-    if (!request->is_shared)
-        share(request, 1);
-    struct hs_conn *c = request->c;
-    hs_conn_ref(c);
-    netpoll_conn_retain(c->conn);
-    /* Relaxed: the caller's count orders it. */
-    atomic_fetch_add_explicit(&request->refs, 1, memory_order_relaxed);
+    }
+    c->request = NULL;
+    hs_request_unref(request);
+    if (is_last)
+        hs_conn_finish(c, !is_whole && !netpoll_conn_is_at_end(c->conn));
 }
 
-void nhttp_request_finish(struct nhttp_request *request)
+/* Who waits for room in the output is told: there is some, or it does not matter any more. */
+static void tell_room(struct nhttp_request *request)
 {
-    if (request->is_deferred)
-        finish(request);
+    /* Acquire: pairs with nhttp_response_on_writable(), whose function is called. */
+    uint8_t before = atomic_exchange_explicit(&request->room, HS_ROOM_THERE, memory_order_acq_rel);
+    if (before == HS_ROOM_WANTED)
+        hs_request_resume(request, request->room_fn, request->room_arg);
 }
 
 struct nhttp_request *hs_request_look(struct hs_conn *c)
@@ -361,8 +324,7 @@ struct nhttp_request *hs_request_look(struct hs_conn *c)
     uint32_t before = atomic_fetch_or_explicit(&c->work, HS_WORK_LOOKING, memory_order_acq_rel);
     if ((before & HS_WORK_ANSWERED) == 0)
         return c->request;
-    c->request = NULL;
-    c->phase = HS_PHASE_HEAD;
+    hs_request_leave(c);
     return NULL;
 }
 
@@ -373,10 +335,32 @@ bool hs_request_look_end(struct hs_conn *c)
         atomic_fetch_and_explicit(&c->work, ~(uint32_t)HS_WORK_LOOKING, memory_order_acq_rel);
     if ((before & HS_WORK_ANSWERED) == 0)
         return false;
-    hs_request_unref(c->request);
-    c->request = NULL;
-    c->phase = HS_PHASE_HEAD;
+    if (!c->is_streaming)
+        hs_request_unref(c->request);
+    hs_request_leave(c);
     return true;
+}
+
+void hs_request_abandon(struct hs_conn *c)
+{
+    struct nhttp_request *request = hs_request_look(c);
+    if (request == NULL)
+        return;
+    hs_request_cancel(request);
+    if (request->upload != NULL)
+        hs_upload_cancel(request);
+    tell_room(request);
+    if (!hs_request_look_end(c) && c->is_streaming)
+        hs_request_unref(request);
+}
+
+void hs_request_make_room(struct hs_conn *c)
+{
+    struct nhttp_request *request = hs_request_look(c);
+    if (request == NULL)
+        return;
+    tell_room(request);
+    (void)hs_request_look_end(c);
 }
 
 void hs_request_cancel(struct nhttp_request *request)
@@ -394,12 +378,16 @@ void hs_request_cancel(struct nhttp_request *request)
 void hs_request_overrule(struct nhttp_request *request, int status)
 {
     struct hs_conn *c = request->c;
-    bool is_last =
-        !request->head.keeps_alive || hs_conn_is_last(c) || c->server->options.disable_keep_alive;
+    bool is_whole = request->in.state == HS_BODY_WHOLE;
+    bool is_last = !request->head.keeps_alive || hs_conn_is_last(c) ||
+                   c->server->options.disable_keep_alive || !is_whole;
     bool is_head = request->head.method == NHTTP_METHOD_HEAD;
     int error = hs_write_refusal(c, status, is_last, !is_head);
     hs_record(c, request, status, 0);
+    if (request->upload != NULL)
+        hs_upload_cancel(request);
     c->request = NULL;
+    c->is_streaming = false;
     c->phase = HS_PHASE_HEAD;
     hs_request_unref(request);
     if (error != 0) {
@@ -408,7 +396,7 @@ void hs_request_overrule(struct nhttp_request *request, int status)
     }
     hs_flush(c->conn);
     if (is_last)
-        hs_conn_finish(c, false);
+        hs_conn_finish(c, !is_whole);
 }
 
 int nhttp_request_on_cancel(struct nhttp_request *request, nhttp_request_fn *fn, void *arg)

@@ -17,8 +17,6 @@
 #include <nhttp/request.h>
 #include <nhttp/response.h>
 
-struct linkbuffer;
-
 /* Who answers: the first one to say so. */
 enum hs_claim {
     HS_CLAIM_NONE,
@@ -30,6 +28,13 @@ enum hs_cancel {
     HS_CANCEL_NONE,
     HS_CANCEL_WANTED, /* there is a function to call */
     HS_CANCEL_DONE,
+};
+
+/* Of the connection's output. */
+enum hs_room {
+    HS_ROOM_THERE,
+    HS_ROOM_NONE,   /* the last flush has said so */
+    HS_ROOM_WANTED, /* and there is a function to call */
 };
 
 /* Bytes that are being put together. */
@@ -45,11 +50,30 @@ struct hs_decoded {
     char bytes[];
 };
 
+enum hs_body {
+    HS_BODY_WHOLE,
+    HS_BODY_COMING,
+    HS_BODY_BROKEN, /* nothing of it is taken any more */
+};
+
+/* Trailer fields that have come. */
+struct hs_trailers {
+    struct nhttp_head head;
+    const char *bytes; /* what the spans point into */
+    /* followed by the fields, the bytes */
+};
+
+/* With an upload these are the poller's alone. */
 struct hs_body_in {
-    struct linkbuffer *lb; /* NULL: nothing of it has come */
+    struct linkbuffer *lb; /* NULL: nothing of it has come, or all has been given to the upload */
+    uint8_t state;         /* enum hs_body */
+    bool is_resting;       /* the upload has no room */
     uint64_t bytes;        /* that have come, decoded */
     uint64_t left;         /* with a length: still to come */
+    uint32_t rests_ms;     /* since when */
+    uint32_t rested_ms;    /* how long before */
     struct nhttp_chunked chunked;
+    struct hs_trailers *trailers; /* NULL: none */
 };
 
 /* A body is one of these, or there is none. */
@@ -71,8 +95,10 @@ struct nhttp_request {
     _Atomic uint32_t refs;
     _Atomic uint8_t claim;  /* enum hs_claim */
     _Atomic uint8_t cancel; /* enum hs_cancel */
+    _Atomic uint8_t room;   /* enum hs_room */
     bool is_shared;
     bool is_deferred;
+    bool is_finished;         /* nhttp_request_finish() has been called */
     _Atomic bool has_started; /* its handler has been called */
     /* What the response says; the handler's. */
     bool closes;
@@ -90,6 +116,7 @@ struct nhttp_request {
     struct hs_lines lines;
     struct hs_body_out out;
     struct hs_body_in in;
+    struct hs_upload *upload; /* NULL: its body was whole when its handler was called */
 
     struct nhttp_head head;
     const char *bytes; /* of the head; what the spans point into */
@@ -102,6 +129,8 @@ struct nhttp_request {
     void *hijack_arg;
     nhttp_request_fn *cancel_fn; /* ordered by cancel */
     void *cancel_arg;
+    nhttp_request_fn *room_fn; /* ordered by room */
+    void *room_arg;
     struct hs_value *values;
     struct hs_decoded *decoded;
     struct gopool_task task;
@@ -114,11 +143,11 @@ int hs_request_create(struct hs_conn *c, const struct nhttp_head *head, const ch
                       size_t n);
 void hs_request_free(struct nhttp_request *request);
 void hs_request_unref(struct nhttp_request *request);
-/* The request is complete as far as its handler wants it: it runs. Turn. False: the connection has
- * to wait for the answer. */
-bool hs_request_run(struct nhttp_request *request);
-/* Sends the response as it is, and has done with the request. Turn. As hs_request_run(). */
-bool hs_request_answer_here(struct nhttp_request *request, bool client_sends);
+/* Sends the response as it is, and has done with the request; what is left of its body is thrown
+ * away. Turn. As hs_request_run(). */
+bool hs_request_answer_here(struct nhttp_request *request);
+/* The request in work has been answered: what now? Turn. */
+void hs_request_leave(struct hs_conn *c);
 /* The poller may use the request that is in work, until hs_request_look_end(). NULL: it has been
  * answered. Turn. */
 struct nhttp_request *hs_request_look(struct hs_conn *c);
@@ -130,17 +159,44 @@ bool hs_request_is_last(struct nhttp_request *request);
 bool hs_request_claim(struct nhttp_request *request, enum hs_claim as);
 /* Tells the handler that its answer would be in vain. Poller, looking. */
 void hs_request_cancel(struct nhttp_request *request);
+/* The connection has ended: the handler is told, and the connection's count goes. Poller. */
+void hs_request_abandon(struct hs_conn *c);
+/* The output has room again. Turn. */
+void hs_request_make_room(struct hs_conn *c);
 /* The poller answers for the handler with a status of its own, and has done with the request, which
  * it looks at. Turn. */
 void hs_request_overrule(struct nhttp_request *request, int status);
+
+/* The connection waits for the request from now on. The caller's count becomes that of the
+ * connection; `more` are for others: hs_request_let_go(). Turn. */
+void hs_request_share(struct nhttp_request *request, uint32_t more);
+/* Undoes it while nobody else has got the request. */
+void hs_request_unshare(struct nhttp_request *request);
+/* Answers a shared request, unless somebody else has; the caller's counts of it go. */
+void hs_request_finish(struct nhttp_request *request);
+void hs_request_let_go(struct nhttp_request *request);
+/* Whoever wanted the connection does not get it. */
+void hs_request_drop_hijack(struct nhttp_request *request);
+
+/* handler.c */
+/* The request is complete as far as its handler wants it: it runs. Turn. False: the connection has
+ * to wait for the answer. */
+bool hs_request_run(struct nhttp_request *request);
+/* Calls a function that has been waited for, as the handler. Poller, while the request is there. */
+void hs_request_resume(struct nhttp_request *request, nhttp_request_fn *fn, void *arg);
 
 /* Tells on_record. request: NULL when its head was refused. Thread: who answers. */
 void hs_record(struct hs_conn *c, const struct nhttp_request *request, int status,
                uint64_t body_bytes);
 
-/* body.c. Takes what has come of the body. 0; -EAGAIN: more has to come; a status that refuses
- * it; -ENOMEM. Turn. */
-int hs_body_take(struct nhttp_request *request);
+/* body.c. Turn. */
+void hs_body_begin(struct nhttp_request *request);
+/* Takes what has come of the body, little more than room bytes of it. 0; -EAGAIN: more has to come;
+ * HS_BODY_FULL: more may have; a status that refuses it; -ENOMEM. */
+int hs_body_take(struct nhttp_request *request, size_t room);
+#define HS_BODY_FULL 1
+/* Whether an answer may go before the body: what is left of it can be thrown away. */
+bool hs_body_may_drain(const struct nhttp_request *request);
 
 /* response.c. Makes the response that of a status, whatever was made; text NULL: its phrase. 0 or
  * -ENOMEM, and then it has no body. */

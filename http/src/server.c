@@ -75,6 +75,7 @@ static int make_listener(struct nhttp_server *server)
         .on_disconnect = hs_conn_end,
         .on_cancel = hs_conn_cancel,
         .on_alarm = hs_conn_alarm,
+        .on_writable = hs_conn_make_room,
         .arg = server,
         .handler = NETPOLL_HANDLER_INLINE,
         /* on_alarm looks after these. */

@@ -128,7 +128,29 @@ int nhttp_response_begin(struct nhttp_request *request, int64_t length)
 
 int nhttp_response_flush(struct nhttp_request *request)
 {
-    return request->is_head_sent ? netpoll_conn_flush(request->c->conn) : -EINVAL;
+    uint8_t none = HS_ROOM_NONE;
+    if (!request->is_head_sent)
+        return -EINVAL;
+    /* Before it: the poller that makes room at once finds it. Relaxed: nobody is called for it. */
+    atomic_store_explicit(&request->room, HS_ROOM_NONE, memory_order_relaxed);
+    int status = netpoll_conn_flush(request->c->conn);
+    if (status != 1)
+        (void)atomic_compare_exchange_strong_explicit(&request->room, &none, HS_ROOM_THERE,
+                                                      memory_order_relaxed, memory_order_relaxed);
+    return status;
+}
+
+int nhttp_response_on_writable(struct nhttp_request *request, nhttp_request_fn *fn, void *arg)
+{
+    uint8_t none = HS_ROOM_NONE;
+    if (fn == NULL || !request->is_deferred)
+        return -EINVAL;
+    request->room_fn = fn;
+    request->room_arg = arg;
+    /* Release: pairs with the poller's exchange, which hands the request to fn. */
+    bool is_armed = atomic_compare_exchange_strong_explicit(
+        &request->room, &none, HS_ROOM_WANTED, memory_order_release, memory_order_relaxed);
+    return is_armed ? 0 : -EALREADY;
 }
 
 int nhttp_response_flush_wait(struct nhttp_request *request, int64_t timeout_ms)

@@ -254,6 +254,9 @@ bool np_conn_run_posts(struct netpoll_conn *conn);
 void np_conn_run_end_callbacks(struct netpoll_conn *conn, netpoll_disconnect_fn *on_disconnect,
                                netpoll_conn_fn *on_detached);
 
+/* See netpoll_conn_need_nothing(); above every max_message_bytes. */
+#define NP_NEED_NOTHING UINT32_MAX
+
 /* Relaxed, all four: ordered by the state word, see struct np_conn_input. */
 static inline size_t np_conn_need_of(const struct netpoll_conn *conn)
 {

@@ -43,10 +43,17 @@ bool np_conn_is_request_due(const struct netpoll_conn *conn, uint64_t word)
     return is_due(conn, word, linkbuffer_unread(conn->input.lb));
 }
 
+/* What has to be received whatever is unread. */
+static size_t demand_of(const struct netpoll_conn *conn)
+{
+    size_t need = np_conn_need_of(conn);
+    return need == NP_NEED_NOTHING ? 0 : need;
+}
+
 bool np_conn_may_resume_input(const struct netpoll_conn *conn)
 {
     size_t unread = linkbuffer_unread(conn->input.lb);
-    return unread <= conn->group->options.input_low_bytes || unread < np_conn_need_of(conn);
+    return unread <= conn->group->options.input_low_bytes || unread < demand_of(conn);
 }
 
 static struct gopool_task *turn_task(struct netpoll_conn *conn)
@@ -119,7 +126,7 @@ static void wait_for_more(struct netpoll_conn *conn, uint64_t word, size_t unrea
         atomic_store_explicit(&conn->input.exhausted, true, memory_order_relaxed);
     if (np_conn_need_of(conn) <= unread)
         np_conn_set_need(conn, unread + 1);
-    if (np_conn_need_of(conn) > conn->group->options.max_message_bytes)
+    if (demand_of(conn) > conn->group->options.max_message_bytes)
         np_conn_fail(conn, -EMSGSIZE, "input that on_request does not consume");
 }
 
@@ -323,7 +330,7 @@ static void settle(struct netpoll_conn *conn)
 /* Input rests while what is unread stands above the bound and a turn has enough to work on. */
 static void bound_input(struct netpoll_conn *conn)
 {
-    size_t need = np_conn_need_of(conn);
+    size_t need = demand_of(conn);
     size_t high = conn->group->options.input_high_bytes;
     size_t bound = need > high ? need : high;
     if (linkbuffer_unread(conn->input.lb) < bound)

@@ -126,3 +126,11 @@ int netpoll_conn_need(struct netpoll_conn *conn, size_t n)
     np_conn_set_need(conn, n == 0 ? 1 : n);
     return 0;
 }
+
+int netpoll_conn_need_nothing(struct netpoll_conn *conn)
+{
+    if (!netpoll_conn_is_active(conn))
+        return -ENOTCONN;
+    np_conn_set_need(conn, NP_NEED_NOTHING);
+    return 0;
+}

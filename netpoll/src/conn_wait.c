@@ -110,9 +110,8 @@ static int check(const struct netpoll_conn *conn, int64_t timeout_ms)
 {
     if (timeout_ms < NETPOLL_TIMEOUT_NONE || timeout_ms > NETPOLL_TIMEOUT_MS_MAX)
         return -EINVAL;
-    const struct np_poller *poller = np_poller_current();
-    bool is_poller = poller != NULL && poller->runtime == conn->group->runtime;
-    return is_poller && timeout_ms != 0 ? -EDEADLK : 0;
+    bool is_poller = timeout_ms != 0 && netpoll_runtime_is_poller(conn->group->runtime);
+    return is_poller ? -EDEADLK : 0;
 }
 
 static int64_t limit_of(int64_t timeout_ms)

@@ -118,8 +118,7 @@ void np_dialer_leave(struct netpoll_dialer *dialer, struct np_poller *poller,
 
 bool np_dialer_is_on_poller(const struct netpoll_dialer *dialer)
 {
-    const struct np_poller *poller = np_poller_current();
-    return poller != NULL && poller->runtime == dialer->group.runtime;
+    return netpoll_runtime_is_poller(dialer->group.runtime);
 }
 
 int netpoll_dialer_start(struct netpoll_dialer *dialer, const char *address, int64_t timeout_ms,

@@ -285,12 +285,11 @@ size_t np_group_close_used(struct np_group *group)
 int np_group_check_shut_down(const struct np_group *group, int64_t timeout_ms)
 {
     const struct netpoll_runtime *runtime = group->runtime;
-    const struct np_poller *poller = np_poller_current();
     if (timeout_ms < NETPOLL_TIMEOUT_NONE || timeout_ms > NETPOLL_TIMEOUT_MS_MAX)
         return -EINVAL;
     if (np_runtime_is_foreign(runtime))
         return -EPERM;
-    if ((poller != NULL && poller->runtime == runtime) || gopool_is_worker(runtime->pool))
+    if (netpoll_runtime_is_poller(runtime) || gopool_is_worker(runtime->pool))
         return -EDEADLK;
     return 0;
 }

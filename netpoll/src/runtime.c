@@ -227,8 +227,7 @@ int netpoll_runtime_destroy(struct netpoll_runtime *runtime)
         return 0;
     if (np_runtime_is_foreign(runtime))
         return -EPERM;
-    struct np_poller *poller = np_poller_current();
-    if ((poller != NULL && poller->runtime == runtime) || gopool_is_worker(runtime->pool))
+    if (netpoll_runtime_is_poller(runtime) || gopool_is_worker(runtime->pool))
         return -EDEADLK;
     /* Acquire: pairs with the release of the last server's end. */
     if (atomic_load_explicit(&runtime->group_count, memory_order_acquire) != 0)
@@ -253,6 +252,12 @@ void netpoll_runtime_backend(const struct netpoll_runtime *runtime,
 uint32_t netpoll_runtime_pollers(const struct netpoll_runtime *runtime)
 {
     return runtime->poller_count;
+}
+
+bool netpoll_runtime_is_poller(const struct netpoll_runtime *runtime)
+{
+    const struct np_poller *poller = np_poller_current();
+    return poller != NULL && poller->runtime == runtime;
 }
 
 struct gopool *netpoll_runtime_pool(const struct netpoll_runtime *runtime)

@@ -25,10 +25,9 @@ void np_server_listener_gone(struct netpoll_server *server, struct np_listener *
 
 int np_server_check_caller(const struct netpoll_server *server)
 {
-    const struct np_poller *poller = np_poller_current();
     if (np_runtime_is_foreign(server->group.runtime))
         return -EPERM;
-    return poller != NULL && poller->runtime == server->group.runtime ? -EDEADLK : 0;
+    return netpoll_runtime_is_poller(server->group.runtime) ? -EDEADLK : 0;
 }
 
 /* A set has one on each poller; otherwise they take turns. */

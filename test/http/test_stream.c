@@ -9,6 +9,14 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
+
+#define POURED ((uint64_t)32 << 20)
+
+static void sleep_ms(long ms)
+{
+    nanosleep(&(struct timespec){.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000}, NULL);
+}
 
 static void count_release(void *arg)
 {
@@ -250,5 +258,67 @@ TEST_BOTH_MODES(http_request, arguments_and_cookies)
                   "seen");
     expect_answer(fd, ASK("/", "application/json"), 200, "seen");
     client_close(fd);
+    web_finish_when_idle(&web);
+}
+
+/* A body that is made as fast as it is taken, by nobody who waits. */
+struct pourer {
+    struct event ends;
+    uint64_t left;
+    _Atomic unsigned calls;
+    _Atomic int status;
+};
+
+static void pour_on(struct nhttp_request *request, void *arg)
+{
+    static const char piece[65536];
+    struct pourer *pourer = arg;
+    pourer->calls++;
+    int status = 0;
+    while (pourer->left > 0 && status >= 0) {
+        size_t n = pourer->left < sizeof piece ? (size_t)pourer->left : sizeof piece;
+        status = nhttp_response_write_ref(request, piece, n, NULL, NULL);
+        if (status == 0)
+            status = nhttp_response_flush(request);
+        pourer->left -= n;
+        if (status == 1 && nhttp_response_on_writable(request, pour_on, pourer) == 0)
+            return;
+    }
+    pourer->status = status;
+    nhttp_request_finish(request);
+    event_add(&pourer->ends);
+}
+
+static void begin_to_pour(struct nhttp_request *request, void *arg)
+{
+    CHECK(nhttp_response_on_writable(request, pour_on, arg) == -EINVAL);
+    nhttp_request_defer(request);
+    CHECK(nhttp_response_on_writable(request, NULL, arg) == -EINVAL);
+    CHECK(nhttp_response_on_writable(request, pour_on, arg) == -EALREADY);
+    CHECK(nhttp_response_begin(request, POURED) == 0);
+    pour_on(request, arg);
+}
+
+TEST_BOTH_MODES(http_stream, on_writable_goes_on_when_the_client_has_taken_enough)
+{
+    struct pourer pourer = {.ends = EVENT_INIT, .left = POURED};
+    struct web web = {.options = {.handler = begin_to_pour, .arg = &pourer, .executor = *mode}};
+    web_start(&web);
+    size_t before = live_bytes();
+    int fd = web_dial(&web);
+    ask(fd, GET("/"));
+    sleep_ms(200);
+    cr_assert_lt(live_bytes(), before + (4 << 20));
+    expect_answer(fd, NULL, 200, NULL);
+    cr_assert_gt(pourer.calls, 1);
+    cr_assert_eq(event_count(&pourer.ends), 1);
+    /* One who goes is told of, too. */
+    pourer.left = POURED;
+    ask(fd, GET("/"));
+    char some[1000];
+    cr_assert_eq(client_receive(fd, some, sizeof some), sizeof some);
+    client_reset(fd);
+    event_wait(&pourer.ends, 2);
+    cr_assert_lt(pourer.status, 0);
     web_finish_when_idle(&web);
 }

@@ -9,7 +9,9 @@
 #include <criterion/criterion.h>
 #include <criterion/parameterized.h>
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 TestSuite(conn_read, .timeout = 60);
 
@@ -301,5 +303,78 @@ TEST_BOTH_MODES(conn_read, what_was_wanted_before_a_post_has_read_is_forgotten)
     event_wait(&want.requests, 2);
     client_close(fd);
     netpoll_conn_release(want.grab.conn);
+    rig_finish_when_idle(&rig);
+}
+
+/* A handler that can do nothing with what has come, until it is told to go on. */
+struct rester {
+    struct event calls;
+    _Atomic bool goes_on;
+    _Atomic uint64_t consumed;
+    struct netpoll_conn *conn;
+};
+
+static void rest(struct netpoll_conn *conn, void *arg)
+{
+    struct rester *rester = arg;
+    rester->conn = conn;
+    if (rester->goes_on) {
+        size_t n = netpoll_conn_len(conn);
+        CHECK(netpoll_conn_skip(conn, n) == 0);
+        rester->consumed += n;
+    } else {
+        CHECK(netpoll_conn_need_nothing(conn) == 0);
+    }
+    event_add(&rester->calls);
+}
+
+static void go_on(struct netpoll_conn *conn, void *arg)
+{
+    struct rester *rester = arg;
+    rester->goes_on = true;
+    CHECK(netpoll_conn_need(conn, 1) == 0);
+}
+
+#define POURED ((size_t)32 << 20)
+
+/* Input stops at its mark, and nobody is called for it, unless the peer ends. */
+TEST_BOTH_MODES(conn_read, who_needs_nothing_is_left_alone)
+{
+    struct rester rester = {.calls = EVENT_INIT};
+    struct rig rig = {0};
+    struct netpoll_conn_options options = {
+        .on_request = rest, .handler = *mode, .arg = &rester, .input_high_bytes = 65536};
+    rig_start(&rig, &options);
+    size_t before = live_bytes();
+    int fd = rig_dial(&rig);
+    char *data = calloc(1, POURED);
+    cr_assert_not_null(data);
+    client_send(fd, data, 1);
+    event_wait(&rester.calls, 1);
+    size_t sent = 1;
+    for (int64_t last = now_ms(); sent < POURED && now_ms() - last < 500;) {
+        ssize_t n = send(fd, data + sent, POURED - sent, MSG_DONTWAIT | MSG_NOSIGNAL);
+        cr_assert(n > 0 || errno == EAGAIN);
+        if (n > 0) {
+            sent += (size_t)n;
+            last = now_ms();
+        }
+    }
+    cr_assert_lt(sent, POURED);
+    /* The ring of io_uring keeps some blocks for all. */
+    cr_assert_lt(live_bytes(), before + (8 << 20));
+    cr_assert_eq(event_count(&rester.calls), 1);
+    cr_assert_eq(netpoll_conn_post(rester.conn, go_on, &rester), 0);
+    client_send(fd, data + sent, POURED - sent);
+    WAIT_UNTIL(rester.consumed == POURED);
+    rester.goes_on = false;
+    uint64_t calls = event_count(&rester.calls);
+    client_send(fd, data, 1);
+    event_wait(&rester.calls, calls + 1);
+    rester.goes_on = true;
+    client_end_sending(fd);
+    WAIT_UNTIL(rester.consumed == POURED + 1);
+    free(data);
+    client_close(fd);
     rig_finish_when_idle(&rig);
 }

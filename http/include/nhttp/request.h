@@ -98,19 +98,19 @@ NHTTP_API NHTTP_MUST_CHECK int nhttp_request_post_arg(struct nhttp_request *requ
 NHTTP_API NHTTP_MUST_CHECK int nhttp_request_cookie(const struct nhttp_request *request,
                                                     const char *name, struct nhttp_text *out);
 
-/** Bytes of the body, decoded. */
+/** Bytes of the body, decoded; 0 for one that is read while it comes: nhttp/body.h. */
 NHTTP_API NHTTP_MUST_CHECK size_t nhttp_request_body_len(const struct nhttp_request *request);
 /**
  * Shows the body in one piece.
  *
- * @return 0; -ENOMEM
+ * @return 0; -ENOMEM; -EINVAL for one that is read while it comes
  */
 NHTTP_API NHTTP_MUST_CHECK int nhttp_request_body(struct nhttp_request *request,
                                                   struct nhttp_text *out);
 /**
  * The body as a buffer, to be read in pieces or appended to the response without a copy.
  *
- * @return NULL when there is no body
+ * @return NULL when there is no body, and for one that is read while it comes
  */
 NHTTP_API NHTTP_MUST_CHECK struct linkbuffer *
 nhttp_request_body_buffer(struct nhttp_request *request);
@@ -170,7 +170,7 @@ typedef void nhttp_hijacked_fn(int fd, struct linkbuffer *unread, void *arg);
  * The answer is sent as it is made; 101 says `Connection: upgrade` and must have the field Upgrade.
  *
  * @return 0: fn will be called exactly once; -EINVAL without fn; -EBUSY when it has been called
- *         before, or the body has begun
+ *         before, or the answer's body has begun, or that of the request is read while it comes
  */
 NHTTP_API NHTTP_MUST_CHECK int nhttp_request_hijack(struct nhttp_request *request,
                                                     nhttp_hijacked_fn *fn, void *arg);

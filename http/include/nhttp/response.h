@@ -109,6 +109,20 @@ NHTTP_API NHTTP_MUST_CHECK int nhttp_response_flush_wait(struct nhttp_request *r
                                                          int64_t timeout_ms);
 
 /**
+ * Has fn called when as much has left that nhttp_response_flush() takes more, or the connection has
+ * ended: once. For requests that are deferred, behind a flush that gave 1: fn has the request from
+ * this call on, and may do anything with it, as a handler; a panic in it is as one in the handler,
+ * and finishes the request.
+ *
+ * @return 0: fn will be called, or has been; -EALREADY: it will not, there is room; -EINVAL without
+ *         fn, or when the request is not deferred
+ *
+ * Thread of fn: poller. It must not block.
+ */
+NHTTP_API NHTTP_MUST_CHECK int nhttp_response_on_writable(struct nhttp_request *request,
+                                                          nhttp_request_fn *fn, void *arg);
+
+/**
  * Adds a field behind a chunked body: RFC 9112, section 7.1.2. Others leave it out.
  *
  * @return 0; -EINVAL as nhttp_response_set_field(), or before nhttp_response_begin(); -EPERM for a

@@ -52,6 +52,10 @@ struct nhttp_server;
 #define NHTTP_AGE_MS_DEFAULT 3600000
 /** Default of max_body_bytes: 4 MiB. */
 #define NHTTP_BODY_BYTES_DEFAULT ((uint64_t)4 << 20)
+/** Default of max_drain_bytes: 256 KiB. */
+#define NHTTP_DRAIN_BYTES_DEFAULT ((uint64_t)256 << 10)
+/** Default of body_window_bytes: 64 KiB. */
+#define NHTTP_BODY_WINDOW_BYTES_DEFAULT ((uint32_t)64 << 10)
 /** Default of max_connections. */
 #define NHTTP_CONNECTIONS_DEFAULT 10000
 /** Default of retry_after_s. */
@@ -64,6 +68,7 @@ struct nhttp_request_config {
     uint64_t max_body_bytes;    /**< as in the options */
     int64_t body_timeout_ms;    /**< likewise */
     int64_t handler_timeout_ms; /**< likewise */
+    bool stream_body;           /**< as stream_bodies */
 };
 
 /**
@@ -157,13 +162,19 @@ struct nhttp_server_options {
     struct nhttp_head_limits head;       /**< fields at most NHTTP_FIELDS_MAX: 414 or 431 */
     struct nhttp_chunked_limits chunked; /**< 400 */
     uint64_t max_body_bytes;             /**< of a request: 413. 0: 4 MiB */
-    uint32_t max_requests;    /**< of a connection; the last answer says close. 0: 10,000 */
-    int64_t max_age_ms;       /**< of a connection, less up to a tenth by chance; the next answer
-                                   says close. 0: an hour */
-    uint32_t max_connections; /**< at a time. 0: 10,000 or four fifths of the descriptor limit,
-                                   whichever is less. What happens beyond: listener.when_full */
-    uint32_t max_per_address; /**< connections at a time from one address, or one /64 of IPv6:
-                                   429. 0: no limit */
+    bool stream_bodies;         /**< handlers get requests before their bodies: nhttp/body.h */
+    uint32_t body_window_bytes; /**< of such a body, what may wait for its handler beside what
+                                     rests in the connection's input. 0: 64 KiB */
+    uint64_t max_drain_bytes;   /**< of a body that nobody has taken when the answer is complete:
+                                     thrown away for the next request; beyond, the connection
+                                     ends behind the answer. 0: 256 KiB */
+    uint32_t max_requests;      /**< of a connection; the last answer says close. 0: 10,000 */
+    int64_t max_age_ms;         /**< of a connection, less up to a tenth by chance; the next answer
+                                     says close. 0: an hour */
+    uint32_t max_connections;   /**< at a time. 0: 10,000 or four fifths of the descriptor limit,
+                                     whichever is less. What happens beyond: listener.when_full */
+    uint32_t max_per_address;   /**< connections at a time from one address, or one /64 of IPv6:
+                                     429. 0: no limit */
 
     struct netpoll_server_options listener; /**< without max_connections, on_shutdown and arg */
     int32_t keepalive_s;                    /**< as netpoll_conn_options.keepalive_s */
@@ -238,6 +249,8 @@ struct nhttp_server_stats {
     uint64_t request_limits; /**< max_requests */
     uint64_t age_limits;     /**< max_age_ms */
     uint64_t address_limits; /**< max_per_address */
+    uint64_t body_pauses;    /**< body_window_bytes: times that a body waited for its handler */
+    uint64_t drain_limits;   /**< max_drain_bytes */
 };
 
 /** Reads the figures. */

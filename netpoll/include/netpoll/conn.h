@@ -113,6 +113,18 @@ NETPOLL_API NETPOLL_MUST_CHECK int netpoll_conn_slice(struct netpoll_conn *conn,
 NETPOLL_API NETPOLL_MUST_CHECK int netpoll_conn_need(struct netpoll_conn *conn, size_t n);
 
 /**
+ * States that nothing can be done with what is unread, however much comes: no on_request for it
+ * until a reading call or netpoll_conn_need() wants something, from a post say. Receiving goes on
+ * up to input_high_bytes, so that the end of the peer is seen; behind it on_request is called once.
+ *
+ * Without it an on_request that consumes nothing is called for every byte that comes, and input
+ * grows up to max_message_bytes.
+ *
+ * @return 0; -ENOTCONN
+ */
+NETPOLL_API int netpoll_conn_need_nothing(struct netpoll_conn *conn);
+
+/**
  * Waits until n bytes are unread. What the next on_request needs stays as it was.
  *
  * For a connection without on_request it also ends the life of what reading calls have shown. Whose

@@ -155,6 +155,10 @@ NETPOLL_API NETPOLL_MUST_CHECK int netpoll_runtime_set_log_level(struct netpoll_
 NETPOLL_API void netpoll_runtime_log(struct netpoll_runtime *runtime, enum netpoll_log_level level,
                                      const char *format, ...) __attribute__((format(printf, 3, 4)));
 
+/** Whether the calling thread is one of the runtime's pollers, which must not block. */
+NETPOLL_API NETPOLL_MUST_CHECK bool
+netpoll_runtime_is_poller(const struct netpoll_runtime *runtime);
+
 /** The pool that handlers run on. Memory: borrowed until the runtime is destroyed. */
 NETPOLL_API NETPOLL_MUST_CHECK struct gopool *
 netpoll_runtime_pool(const struct netpoll_runtime *runtime);
