@@ -360,8 +360,10 @@ static int64_t look(struct hs_conn *c)
         return look_at_drain(c);
     case HS_PHASE_LINGER: {
         int64_t left = left_of(c->server->options.linger_timeout_ms, c->began_ms);
-        if (left == 0)
+        if (left == 0) {
+            hs_count(c->server->counters, HS_COUNT_LINGER_TIMEOUTS);
             (void)netpoll_conn_abort(c->conn);
+        }
         return left == 0 ? NETPOLL_TIMEOUT_NONE : left;
     }
     case HS_PHASE_OVER:

@@ -34,6 +34,7 @@ enum hs_counter {
     HS_COUNT_ADDRESS_LIMITS,
     HS_COUNT_BODY_PAUSES,
     HS_COUNT_DRAIN_LIMITS,
+    HS_COUNT_LINGER_TIMEOUTS,
     HS_COUNT_REFUSED, /* with status 400; the others follow by their number */
     HS_COUNTERS = HS_COUNT_REFUSED + NHTTP_REFUSALS,
 };

@@ -45,6 +45,7 @@ void nhttp_server_stats_read(struct nhttp_server *server, struct nhttp_server_st
         .address_limits = sum(server, HS_COUNT_ADDRESS_LIMITS),
         .body_pauses = sum(server, HS_COUNT_BODY_PAUSES),
         .drain_limits = sum(server, HS_COUNT_DRAIN_LIMITS),
+        .linger_timeouts = sum(server, HS_COUNT_LINGER_TIMEOUTS),
     };
     for (unsigned i = 0; i < NHTTP_REFUSALS; i++)
         out->refused[i] = sum(server, HS_COUNT_REFUSED + i);
@@ -119,6 +120,8 @@ size_t nhttp_server_stats_text(struct nhttp_server *server, char *out, size_t si
         {"address_limits", "Connections refused for their address", stats.address_limits},
         {"body_pauses", "Bodies that waited for their handlers, times", stats.body_pauses},
         {"drain_limits", "Connections that ended for a body that nobody took", stats.drain_limits},
+        {"linger_timeouts", "Clients that went on sending behind a last answer",
+         stats.linger_timeouts},
     };
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
         say_counter(&text, all[i].name, all[i].help, all[i].value);

@@ -4,7 +4,12 @@
  */
 #include "web.h"
 
+#include <linkbuffer/linkbuffer.h>
+#include <nhttp/body.h>
+
+#include <errno.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -49,6 +54,26 @@ static void put_off(struct nhttp_request *request)
     pthread_mutex_unlock(&queue.mutex);
 }
 
+/* Takes what there is. What that ended with. */
+static ssize_t take(struct nhttp_request *request)
+{
+    struct linkbuffer *lb;
+    CHECK(linkbuffer_create(&lb) == 0);
+    ssize_t n = 1;
+    while (n > 0)
+        n = nhttp_body_take(request, lb);
+    linkbuffer_destroy(lb);
+    return n;
+}
+
+/* Reads to the end on the thread it is on. */
+static void read_here(struct nhttp_request *request)
+{
+    while (take(request) == -EAGAIN)
+        (void)!nhttp_body_wait(request, 5);
+    say(request, "read");
+}
+
 static void *answer_others(void *arg)
 {
     (void)arg;
@@ -61,14 +86,36 @@ static void *answer_others(void *arg)
         if (request == NULL)
             return NULL;
         sleep_us(n % 7 == 0 ? 30000 : 200);
-        say(request, "later");
+        if (n % 3 == 0)
+            read_here(request);
+        else
+            say(request, "later");
         nhttp_request_finish(request);
     }
 }
 
+static void read_on(struct nhttp_request *request, void *arg)
+{
+    while (take(request) == -EAGAIN) {
+        if (nhttp_body_on_more(request, read_on, arg) == 0)
+            return;
+    }
+    say(request, "called");
+    nhttp_request_finish(request);
+}
+
 static void handle(struct nhttp_request *request, void *arg)
 {
-    (void)arg;
+    const struct web *web = arg;
+    if (path_is(request, "/read") && !netpoll_runtime_is_poller(web->rig.runtime)) {
+        read_here(request);
+        return;
+    }
+    if (path_is(request, "/called") || path_is(request, "/read")) {
+        nhttp_request_defer(request);
+        read_on(request, arg);
+        return;
+    }
     if (path_is(request, "/later")) {
         put_off(request);
     } else if (path_is(request, "/slow")) {
@@ -79,25 +126,46 @@ static void handle(struct nhttp_request *request, void *arg)
     }
 }
 
+#define BODY_BYTES_MAX 100000
+#define REQUESTS_BYTES (6 * (BODY_BYTES_MAX + 200))
+
+/* Bytes of it. */
+static size_t make_request(char *out, unsigned *seed)
+{
+    static const char *const paths[] = {"/", "/later", "/slow", "/later", "/read", "/called", "/"};
+    const char *path = paths[(unsigned)rand_r(seed) % (sizeof paths / sizeof paths[0])];
+    bool is_long = rand_r(seed) % 4 == 0;
+    size_t body = is_long ? (size_t)rand_r(seed) % BODY_BYTES_MAX : 3;
+    bool is_chunked = rand_r(seed) % 2 == 0;
+    const char *form = is_chunked ? "POST %s HTTP/1.1\r\nHost: a\r\n"
+                                    "Transfer-Encoding: chunked\r\n\r\n%zx\r\n"
+                                  : "POST %s HTTP/1.1\r\nHost: a\r\nContent-Length: %zu\r\n\r\n";
+    size_t n = (size_t)sprintf(out, form, path, body);
+    memset(out + n, 'x', body);
+    n += body;
+    if (is_chunked)
+        n += (size_t)sprintf(out + n, body > 0 ? "\r\n0\r\n\r\n" : "\r\n");
+    return n;
+}
+
 static void *be_client(void *arg)
 {
-    static const char *const paths[] = {"/", "/later", "/slow", "/later", "/"};
     const struct web *web = arg;
     unsigned seed = (unsigned)(uintptr_t)&seed;
-    char requests[1024];
+    char *requests = malloc(REQUESTS_BYTES);
     char into[65536];
+    CHECK(requests != NULL);
     for (unsigned round = 0; round < ROUNDS; round++) {
         int fd = web_dial(web);
-        requests[0] = '\0';
         unsigned n = (unsigned)rand_r(&seed) % 6;
-        for (unsigned i = 0; i < n; i++) {
-            strcat(requests, "POST ");
-            strcat(requests, paths[(unsigned)rand_r(&seed) % 5]);
-            strcat(requests, " HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc");
-        }
-        size_t len = strlen(requests);
+        size_t len = 0;
+        for (unsigned i = 0; i < n; i++)
+            len += make_request(requests + len, &seed);
         size_t sent = rand_r(&seed) % 4 == 0 ? (size_t)rand_r(&seed) % (len + 1) : len;
-        (void)client_try_send(fd, requests, sent);
+        size_t half = rand_r(&seed) % 2 == 0 ? sent / 2 : 0;
+        (void)client_try_send(fd, requests, half);
+        sleep_us(half > 0 ? rand_r(&seed) % 500 : 0);
+        (void)client_try_send(fd, requests + half, sent - half);
         if (rand_r(&seed) % 3 == 0)
             sleep_us(rand_r(&seed) % 2000);
         else if (rand_r(&seed) % 2 == 0 && n > 0 && sent == len)
@@ -107,6 +175,7 @@ static void *be_client(void *arg)
         else
             client_close(fd);
     }
+    free(requests);
     return NULL;
 }
 
@@ -117,10 +186,14 @@ static void race(enum netpoll_handler executor)
                                   .executor = executor,
                                   .handler_timeout_ms = 25,
                                   .queue_timeout_ms = 22,
+                                  .stream_bodies = true,
+                                  .body_window_bytes = 8192,
+                                  .max_drain_bytes = 60000,
                                   .watchdog_ms = NETPOLL_TIMEOUT_NONE},
                       .own_pool = &few};
     pthread_t clients[CLIENTS];
     pthread_t answerers[ANSWERERS];
+    web.options.arg = &web;
     web_start(&web);
     queue.is_over = false;
     for (unsigned i = 0; i < ANSWERERS; i++)

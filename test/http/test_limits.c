@@ -246,6 +246,21 @@ Test(http_limits, a_client_that_does_not_read_is_reset)
     web_finish_when_idle(&web);
 }
 
+/* But not for ever. */
+Test(http_limits, a_client_that_never_stops_sending)
+{
+    struct web web = {.options = {.max_body_bytes = 1000, .linger_timeout_ms = 100}};
+    web_start(&web);
+    int fd = web_dial(&web);
+    ask(fd, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000000\r\n\r\n");
+    expect_last(fd, 413);
+    while (client_try_send(fd, "x", 1) == 1)
+        sleep_ms(10);
+    cr_assert_eq(web_stats(&web).linger_timeouts, 1);
+    client_close(fd);
+    web_finish_when_idle(&web);
+}
+
 TEST_BOTH_MODES(http_limits, of_requests_on_a_connection)
 {
     struct web web = {.options = {.executor = *mode, .max_requests = 3}};

@@ -251,6 +251,7 @@ struct nhttp_server_stats {
     uint64_t address_limits; /**< max_per_address */
     uint64_t body_pauses;    /**< body_window_bytes: times that a body waited for its handler */
     uint64_t drain_limits;   /**< max_drain_bytes */
+    uint64_t linger_timeouts;
 };
 
 /** Reads the figures. */
