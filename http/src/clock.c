@@ -6,6 +6,8 @@
 #include <string.h>
 #include <time.h>
 
+#define OK_BYTES (sizeof HS_OK_LINE - 1)
+
 uint64_t hs_now_ms(void)
 {
     struct timespec now;
@@ -20,17 +22,17 @@ uint64_t hs_now_us(void)
     return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
 }
 
-const char *hs_date_line(void)
+const char *hs_first_lines(void)
 {
-    static _Thread_local char line[HS_DATE_BYTES + 1];
-    static _Thread_local time_t of;
+    static _Thread_local char lines[OK_BYTES + HS_DATE_BYTES + 1] = HS_OK_LINE "Date: ";
+    static _Thread_local time_t of = -1;
     struct timespec now;
     clock_gettime(CLOCK_REALTIME_COARSE, &now);
-    if (now.tv_sec == of && line[0] != '\0')
-        return line;
-    of = now.tv_sec;
-    memcpy(line, "Date: ", 6);
-    nhttp_date_format(of, line + 6);
-    memcpy(line + 6 + NHTTP_DATE_BYTES, "\r\n", 2);
-    return line;
+    if (now.tv_sec != of) {
+        char *date = lines + OK_BYTES + sizeof "Date: " - 1;
+        of = now.tv_sec;
+        nhttp_date_format(of, date);
+        memcpy(date + NHTTP_DATE_BYTES, "\r\n", 2);
+    }
+    return lines;
 }

@@ -9,6 +9,7 @@
 #include <nhttp/path.h>
 
 #include <errno.h>
+#include <stddef.h>
 #include <string.h>
 
 /* The bytes behind the request: its fields, its head, its path. */
@@ -38,7 +39,7 @@ int hs_request_create(struct hs_conn *c, const struct nhttp_head *head, const ch
     struct nhttp_request *request = mcache_alloc(sizeof *request + tail_bytes(head, n));
     if (request == NULL)
         return -ENOMEM;
-    memset(request, 0, sizeof *request);
+    memset(request, 0, offsetof(struct nhttp_request, head));
     size_t fields_bytes = head->field_count * sizeof(struct nhttp_field);
     char *tail = (char *)(request + 1);
     request->c = c;
@@ -56,8 +57,7 @@ int hs_request_create(struct hs_conn *c, const struct nhttp_head *head, const ch
         .handler_timeout_ms = options->handler_timeout_ms,
         .stream_body = options->stream_bodies,
     };
-    if (options->on_record != NULL)
-        request->began_us = hs_now_us();
+    request->began_us = options->on_record != NULL ? hs_now_us() : 0;
     int status = set_path(request, tail + fields_bytes + n);
     if (status != 0) {
         hs_request_free(request);

@@ -118,12 +118,6 @@ struct nhttp_request {
     struct hs_body_in in;
     struct hs_upload *upload; /* NULL: its body was whole when its handler was called */
 
-    struct nhttp_head head;
-    const char *bytes; /* of the head; what the spans point into */
-    uint32_t head_bytes;
-    struct nhttp_text path;
-    struct nhttp_request_config config;
-    uint64_t began_us;
     uint32_t number;
     nhttp_hijacked_fn *hijack_fn; /* NULL: it is not */
     void *hijack_arg;
@@ -133,6 +127,14 @@ struct nhttp_request {
     void *room_arg;
     struct hs_value *values;
     struct hs_decoded *decoded;
+
+    /* The first of those that are not zero when it is made. */
+    struct nhttp_head head;
+    const char *bytes; /* of the head; what the spans point into */
+    uint32_t head_bytes;
+    struct nhttp_text path;
+    struct nhttp_request_config config;
+    uint64_t began_us; /* only when on_record wants it */
     struct gopool_task task;
     /* followed by the fields, the bytes of the head, the path */
 };
@@ -234,8 +236,10 @@ void hs_flush(struct netpoll_conn *conn);
 /* Milliseconds of a clock that only goes forward, exact to some milliseconds; cheap. */
 uint64_t hs_now_ms(void);
 uint64_t hs_now_us(void);
-/* "Date: ...\r\n" of now: HS_DATE_BYTES, of this thread, until the next call. */
+/* The first lines of most answers, of this thread, until the next call: HS_OK_LINE, then
+ * "Date: ...\r\n" of now. */
+#define HS_OK_LINE    "HTTP/1.1 200 OK\r\n"
 #define HS_DATE_BYTES 37
-const char *hs_date_line(void);
+const char *hs_first_lines(void);
 
 #endif

@@ -22,6 +22,13 @@ struct parts {
     char length[48];
 };
 
+/* Not all of it is worth being set. */
+static void begin(struct parts *parts)
+{
+    parts->count = 0;
+    parts->bytes = 0;
+}
+
 static void add(struct parts *parts, const char *data, size_t n)
 {
     if (n == 0)
@@ -32,14 +39,18 @@ static void add(struct parts *parts, const char *data, size_t n)
 
 #define ADD(parts, text) add(parts, text, sizeof(text) - 1)
 
-static void add_status(struct parts *parts, int status, char *room, size_t size)
+/* The status line, and the date if there is one. room: for the line. */
+static void add_status(struct parts *parts, int status, bool has_date, char *room, size_t size)
 {
+    const char *lines = hs_first_lines();
+    size_t ok_bytes = sizeof HS_OK_LINE - 1;
     if (status == 200) {
-        ADD(parts, "HTTP/1.1 200 OK\r\n");
+        add(parts, lines, has_date ? ok_bytes + HS_DATE_BYTES : ok_bytes);
         return;
     }
     int n = snprintf(room, size, "HTTP/1.1 %d %s\r\n", status, nhttp_status_text(status));
     add(parts, room, n > 0 ? (size_t)n : 0);
+    add(parts, lines + ok_bytes, has_date ? HS_DATE_BYTES : 0);
 }
 
 /* RFC 9110, section 8.6. */
@@ -99,11 +110,12 @@ static void add_type(struct parts *parts, const struct nhttp_request *request, u
     const char *type = request->type;
     if (request->has_type || (type == NULL && length == 0))
         return;
+    if (type == NULL) {
+        ADD(parts, "Content-Type: " DEFAULT_TYPE "\r\n");
+        return;
+    }
     ADD(parts, "Content-Type: ");
-    if (type == NULL)
-        ADD(parts, DEFAULT_TYPE);
-    else
-        add(parts, type, strlen(type));
+    add(parts, type, strlen(type));
     ADD(parts, "\r\n");
 }
 
@@ -112,11 +124,10 @@ static void add_beginning(struct parts *parts, const struct nhttp_request *reque
                           size_t size)
 {
     struct nhttp_server *server = request->c->server;
-    add_status(parts, request->status, room, size);
+    bool has_date = !request->has_date && !server->options.disable_date;
+    add_status(parts, request->status, has_date, room, size);
     if (!request->has_server)
         add(parts, server->name_field, server->name_field_len);
-    if (!request->has_date && !server->options.disable_date)
-        add(parts, hs_date_line(), HS_DATE_BYTES);
 }
 
 static void add_end(struct parts *parts, const struct nhttp_request *request, bool is_last)
@@ -133,11 +144,12 @@ static int write_whole(struct nhttp_request *request, bool is_last)
 {
     struct netpoll_conn *conn = request->c->conn;
     struct hs_body_out *out = &request->out;
-    struct parts parts = {.count = 0};
+    struct parts parts;
     char status_line[80];
     uint64_t length = body_bytes(request);
     bool is_bare = has_no_body(request->status);
     bool sends_body = !is_bare && request->head.method != NHTTP_METHOD_HEAD && length > 0;
+    begin(&parts);
     add_beginning(&parts, request, status_line, sizeof status_line);
     add_type(&parts, request, length);
     if (!is_bare || (request->status == 304 && length > 0))
@@ -168,13 +180,14 @@ int hs_write_answer(struct nhttp_request *request, bool is_last)
 
 int hs_write_head(struct nhttp_request *request)
 {
-    struct parts parts = {.count = 0};
+    struct parts parts;
     char status_line[80];
     bool is_old = request->head.minor_version == 0;
     bool is_bare = has_no_body(request->status);
     bool has_length = request->announced != NHTTP_LENGTH_UNKNOWN;
     request->is_mute = is_bare || request->head.method == NHTTP_METHOD_HEAD;
     request->is_chunked = !is_bare && !has_length && !is_old;
+    begin(&parts);
     /* RFC 9112, section 6.3: the end of the connection is the end of the body. */
     if (!is_bare && !has_length && is_old)
         request->is_last = true;
@@ -190,7 +203,8 @@ int hs_write_head(struct nhttp_request *request)
 
 int hs_write_interim(struct nhttp_request *request, const char *status_line)
 {
-    struct parts parts = {.count = 0};
+    struct parts parts;
+    begin(&parts);
     add(&parts, status_line, strlen(status_line));
     add(&parts, request->lines.data, request->lines.len);
     ADD(&parts, "\r\n");
@@ -200,15 +214,14 @@ int hs_write_interim(struct nhttp_request *request, const char *status_line)
 int hs_write_refusal(struct hs_conn *c, int status, bool is_last, bool with_body)
 {
     struct nhttp_server *server = c->server;
-    struct parts parts = {.count = 0};
+    struct parts parts;
     char status_line[80];
     char fields[80];
     const char *text = nhttp_status_text(status);
     size_t n = strlen(text);
-    add_status(&parts, status, status_line, sizeof status_line);
+    begin(&parts);
+    add_status(&parts, status, !server->options.disable_date, status_line, sizeof status_line);
     add(&parts, server->name_field, server->name_field_len);
-    if (!server->options.disable_date)
-        add(&parts, hs_date_line(), HS_DATE_BYTES);
     ADD(&parts, "Content-Type: " DEFAULT_TYPE "\r\n");
     add_length(&parts, n);
     add_connection(&parts, is_last, false);
