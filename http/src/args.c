@@ -1,144 +1,131 @@
-/* Arguments of queries and forms, and cookies. Thread: who has the request. */
-#include "request.h"
+/* Arguments of queries and forms, looked at where they are. */
+#include <nhttp/args.h>
 
-#include <mcache/mcache.h>
+#include "octets.h"
 
 #include <errno.h>
-#include <string.h>
-#include <strings.h>
 
-#define FORM_TYPE "application/x-www-form-urlencoded"
-
-static int digit(char byte)
+void nhttp_args_begin(struct nhttp_args *args, struct nhttp_text text, size_t limit)
 {
-    if (byte >= '0' && byte <= '9')
-        return byte - '0';
-    byte = (char)(byte | 0x20);
-    return byte >= 'a' && byte <= 'f' ? byte - 'a' + 10 : -1;
+    *args = (struct nhttp_args){
+        .left = text,
+        .limit = limit > 0 ? limit : NHTTP_ARGS_DEFAULT,
+    };
 }
 
-/* Takes one byte of an argument, decoded: application/x-www-form-urlencoded of the URL standard, by
- * which an escape that is none stays as it is. */
-static char take_byte(const char **at, const char *end)
+int nhttp_args_next(struct nhttp_args *args, struct nhttp_arg *out)
 {
-    const char *from = *at;
-    int high = end - from >= 3 && *from == '%' ? digit(from[1]) : -1;
-    int low = high >= 0 ? digit(from[2]) : -1;
-    if (low >= 0) {
-        *at = from + 3;
-        return (char)(high * 16 + low);
-    }
-    *at = from + 1;
-    return (char)(*from == '+' ? ' ' : *from);
-}
-
-static bool is_name(struct nhttp_text text, const char *name)
-{
-    const char *at = text.data;
-    const char *end = text.data + text.len;
-    while (at < end && *name != '\0') {
-        if (take_byte(&at, end) != *name++)
-            return false;
-    }
-    return at == end && *name == '\0';
-}
-
-/* Cuts the next part off, up to the mark. */
-static struct nhttp_text cut(struct nhttp_text *rest, char mark)
-{
-    const char *end = rest->len > 0 ? memchr(rest->data, mark, rest->len) : NULL;
-    struct nhttp_text part = {.data = rest->data, .len = rest->len};
-    if (end == NULL) {
-        rest->len = 0;
-        return part;
-    }
-    part.len = (size_t)(end - rest->data);
-    rest->data = end + 1;
-    rest->len -= part.len + 1;
-    return part;
-}
-
-static int decode(struct nhttp_request *request, struct nhttp_text value, struct nhttp_text *out)
-{
-    struct hs_decoded *decoded = mcache_alloc(sizeof *decoded + value.len + 1);
-    if (decoded == NULL)
-        return -ENOMEM;
-    decoded->next = request->decoded;
-    request->decoded = decoded;
-    size_t n = 0;
-    for (const char *at = value.data; at < value.data + value.len; n++)
-        decoded->bytes[n] = take_byte(&at, value.data + value.len);
-    decoded->bytes[n] = '\0';
-    *out = (struct nhttp_text){.data = decoded->bytes, .len = n};
+    while (args->left.len > 0 && args->left.data[0] == '&')
+        (void)hs_take(&args->left, 1);
+    if (args->left.len == 0)
+        return -ENOENT;
+    if (args->limit == 0)
+        return -E2BIG;
+    args->limit--;
+    struct nhttp_text value = hs_take_until(&args->left, '&');
+    size_t bytes = value.len;
+    struct nhttp_text name = hs_take_until(&value, '=');
+    *out = (struct nhttp_arg){.name = name, .value = value, .has_value = name.len < bytes};
     return 0;
 }
 
-static int find(struct nhttp_request *request, struct nhttp_text all, const char *name,
-                struct nhttp_text *out)
+/* The next byte of a name or value, decoded as nhttp_unescape_query() does; there is one. */
+static char take_decoded(struct nhttp_text *text)
 {
-    while (all.len > 0) {
-        struct nhttp_text value = cut(&all, '&');
-        struct nhttp_text key = cut(&value, '=');
-        if (key.len > 0 && is_name(key, name))
-            return decode(request, value, out);
-    }
-    return -ENOENT;
+    char byte = text->data[0];
+    int escaped = byte == '%' ? hs_escaped(text->data, text->len) : -1;
+    (void)hs_take(text, escaped >= 0 ? 3 : 1);
+    if (escaped >= 0)
+        return (char)escaped;
+    return byte == '+' ? ' ' : byte;
 }
 
-int nhttp_request_query_arg(struct nhttp_request *request, const char *name, struct nhttp_text *out)
+static bool equals_decoded(struct nhttp_text text, struct nhttp_text want, bool any_case)
 {
-    return find(request, nhttp_request_query(request), name, out);
-}
-
-static bool is_form(const struct nhttp_request *request)
-{
-    struct nhttp_text type;
-    if (nhttp_request_field_by_id(request, NHTTP_FIELD_CONTENT_TYPE, &type) != 0)
+    /* An escape is one byte of three. */
+    if (text.len < want.len || text.len / 3 > want.len)
         return false;
-    size_t n = sizeof FORM_TYPE - 1;
-    return type.len >= n && strncasecmp(type.data, FORM_TYPE, n) == 0 &&
-           (type.len == n || strchr("; \t", type.data[n]) != NULL);
-}
-
-int nhttp_request_post_arg(struct nhttp_request *request, const char *name, struct nhttp_text *out)
-{
-    struct nhttp_text body;
-    if (!is_form(request))
-        return -ENOENT;
-    int status = nhttp_request_body(request, &body);
-    return status != 0 ? status : find(request, body, name, out);
-}
-
-/* RFC 6265, section 4.2.1. */
-static bool find_cookie(struct nhttp_text all, const char *name, struct nhttp_text *out)
-{
-    size_t n = strlen(name);
-    while (all.len > 0) {
-        struct nhttp_text value = cut(&all, ';');
-        while (value.len > 0 && (*value.data == ' ' || *value.data == '\t')) {
-            value.data++;
-            value.len--;
-        }
-        bool has_value = value.len > 0 && memchr(value.data, '=', value.len) != NULL;
-        struct nhttp_text key = cut(&value, '=');
-        if (has_value && key.len == n && memcmp(key.data, name, n) == 0) {
-            *out = value;
-            return true;
-        }
+    for (size_t i = 0; i < want.len; i++) {
+        if (text.len == 0)
+            return false;
+        char byte = take_decoded(&text);
+        if (byte != want.data[i] && (!any_case || hs_lower(byte) != want.data[i]))
+            return false;
     }
-    return false;
+    return text.len == 0;
 }
 
-int nhttp_request_cookie(const struct nhttp_request *request, const char *name,
-                         struct nhttp_text *out)
+bool nhttp_arg_is(const struct nhttp_arg *arg, struct nhttp_text name)
 {
-    for (size_t i = 0; i < request->head.field_count; i++) {
-        struct nhttp_text field_name;
-        struct nhttp_text value;
-        if (request->head.fields[i].id == NHTTP_FIELD_COOKIE &&
-            nhttp_request_field_at(request, i, &field_name, &value) == 0 &&
-            find_cookie(value, name, out))
+    return equals_decoded(arg->name, name, false);
+}
+
+int nhttp_args_find(struct nhttp_text text, struct nhttp_text name, size_t limit,
+                    struct nhttp_arg *out)
+{
+    struct nhttp_args args;
+    struct nhttp_arg arg;
+    int status;
+    nhttp_args_begin(&args, text, limit);
+    while ((status = nhttp_args_next(&args, &arg)) == 0) {
+        if (nhttp_arg_is(&arg, name)) {
+            *out = arg;
             return 0;
+        }
     }
-    return -ENOENT;
+    return status;
+}
+
+ssize_t nhttp_args_count(struct nhttp_text text, struct nhttp_text name, size_t limit)
+{
+    struct nhttp_args args;
+    struct nhttp_arg arg;
+    ssize_t count = 0;
+    int status;
+    nhttp_args_begin(&args, text, limit);
+    while ((status = nhttp_args_next(&args, &arg)) == 0)
+        count += nhttp_arg_is(&arg, name);
+    return status == -ENOENT ? count : status;
+}
+
+int nhttp_arg_unsigned(const struct nhttp_arg *arg, uint64_t *out)
+{
+    struct nhttp_text value = arg->value;
+    uint64_t number = 0;
+    bool is_over = false;
+    if (value.len == 0)
+        return -EINVAL;
+    while (value.len > 0) {
+        char byte = take_decoded(&value);
+        if (!hs_is_digit(byte))
+            return -EINVAL;
+        uint64_t digit = (uint64_t)(byte - '0');
+        if (number > (UINT64_MAX - digit) / 10)
+            is_over = true;
+        number = number * 10 + digit;
+    }
+    if (is_over)
+        return -ERANGE;
+    *out = number;
+    return 0;
+}
+
+int nhttp_arg_bool(const struct nhttp_arg *arg, bool *out)
+{
+    static const struct {
+        const char *word;
+        bool means;
+    } words[] = {{"1", true},  {"true", true},   {"yes", true}, {"on", true},
+                 {"0", false}, {"false", false}, {"no", false}, {"off", false}};
+    if (!arg->has_value) {
+        *out = true;
+        return 0;
+    }
+    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
+        if (equals_decoded(arg->value, nhttp_text_of(words[i].word), true)) {
+            *out = words[i].means;
+            return 0;
+        }
+    }
+    return -EINVAL;
 }

@@ -3,6 +3,7 @@
 
 #include <linkbuffer/linkbuffer.h>
 #include <mcache/mcache.h>
+#include <nhttp/cookie.h>
 #include <nhttp/status.h>
 #include <nhttp/syntax.h>
 
@@ -11,6 +12,8 @@
 #include <string.h>
 #include <strings.h>
 
+/* Name and value, attributes, a path that is as long again. */
+#define COOKIE_BYTES (2 * NHTTP_COOKIE_BYTES_MAX + 512)
 /* A body that is copied stands in one piece up to this; then it is a buffer. */
 #define COPY_BYTES ((size_t)4 << 10)
 
@@ -164,6 +167,15 @@ int nhttp_response_remove_field(struct nhttp_request *request, const char *name)
         return -ENOENT;
     note_field(request, name, false);
     return 0;
+}
+
+int nhttp_response_set_cookie(struct nhttp_request *request, const struct nhttp_set_cookie *cookie)
+{
+    char value[COOKIE_BYTES];
+    ssize_t n = nhttp_set_cookie_format(cookie, value, sizeof value);
+    if (n < 0)
+        return n == -ENOSPC ? -EINVAL : (int)n;
+    return nhttp_response_add_field(request, "Set-Cookie", value);
 }
 
 int nhttp_response_set_type(struct nhttp_request *request, const char *type)

@@ -62,7 +62,8 @@ static const char *const phrases_5[] = {
     "Variant Also Negotiates",
     "Insufficient Storage",
     "Loop Detected",
-    [11] = "Network Authentication Required",
+    [10] = "Not Extended",
+    "Network Authentication Required",
 };
 
 #define CLASS(phrases)                                  \

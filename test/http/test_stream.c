@@ -5,6 +5,7 @@
 #include <criterion/parameterized.h>
 #include <gopool/panic.h>
 #include <netpoll/error.h>
+#include <nhttp/cookie.h>
 
 #include <errno.h>
 #include <stdio.h>
@@ -231,7 +232,8 @@ static void ask_arguments(struct nhttp_request *request, void *arg)
     CHECK(nhttp_request_query_arg(request, "empty", &value) == 0 && value.len == 0);
     CHECK(nhttp_request_query_arg(request, "bare", &value) == 0 && value.len == 0);
     CHECK(nhttp_request_query_arg(request, "none", &value) == -ENOENT);
-    CHECK(nhttp_request_query_arg(request, "", &value) == -ENOENT);
+    CHECK(nhttp_request_query_arg(request, "", &value) == 0 && text_is(value, "x"));
+    CHECK(nhttp_request_query_arg(request, "nul", &value) == -EBADMSG);
     CHECK(nhttp_request_cookie(request, "one", &value) == 0 && text_is(value, "1"));
     CHECK(nhttp_request_cookie(request, "two", &value) == 0 && text_is(value, "a=b"));
     CHECK(nhttp_request_cookie(request, "three", &value) == 0 && text_is(value, "3"));
@@ -241,12 +243,20 @@ static void ask_arguments(struct nhttp_request *request, void *arg)
     int status = nhttp_request_post_arg(request, "p", &value);
     CHECK(status == (is_form ? 0 : -ENOENT));
     CHECK(!is_form || text_is(value, "\xc3\xa9 1"));
+    const struct nhttp_set_cookie set = {.name = NHTTP_TEXT("id"),
+                                         .value = NHTTP_TEXT("7"),
+                                         .path = NHTTP_TEXT("/"),
+                                         .http_only = true};
+    const struct nhttp_set_cookie bad = {.name = NHTTP_TEXT("id"),
+                                         .value = NHTTP_TEXT("7; Secure")};
+    CHECK(nhttp_response_set_cookie(request, &set) == 0);
+    CHECK(nhttp_response_set_cookie(request, &bad) == -EINVAL);
     say(request, "seen");
 }
 
-#define ASK(path, type)                                                                \
-    "POST " path "?a=1&a=2&b+c=x%20y%26z%3D%2&empty=&bare&&=x HTTP/1.1\r\nHost: a\r\n" \
-    "Cookie: one=1; two=a=b;bare\r\nCookie: three=3\r\nContent-Type: " type "\r\n"     \
+#define ASK(path, type)                                                                        \
+    "POST " path "?a=1&a=2&b+c=x%20y%26z%3D%2&empty=&bare&&=x&nul=%00 HTTP/1.1\r\nHost: a\r\n" \
+    "Cookie: one=1; two=a=b;bare\r\nCookie: three=3\r\nContent-Type: " type "\r\n"             \
     "Content-Length: 14\r\n\r\nq=1&p=%C3%a9+1"
 
 TEST_BOTH_MODES(http_request, arguments_and_cookies)
@@ -254,8 +264,12 @@ TEST_BOTH_MODES(http_request, arguments_and_cookies)
     struct web web = {.options = {.handler = ask_arguments, .executor = *mode}};
     web_start(&web);
     int fd = web_dial(&web);
-    expect_answer(fd, ASK("/form", "application/x-www-form-urlencoded; charset=utf-8"), 200,
-                  "seen");
+    struct answer answer;
+    ask(fd, ASK("/form", "application/x-www-form-urlencoded; charset=utf-8"));
+    receive_answer(fd, &answer, false);
+    cr_assert_eq(answer.status, 200);
+    cr_assert_str_eq(answer_field(&answer, "Set-Cookie"), "id=7; Path=/; HttpOnly");
+    answer_free(&answer);
     expect_answer(fd, ASK("/", "application/json"), 200, "seen");
     client_close(fd);
     web_finish_when_idle(&web);

@@ -1,8 +1,13 @@
-/** Dates of HTTP: RFC 9110, section 5.6.7. */
+/**
+ * Dates of HTTP: RFC 9110, section 5.6.7.
+ *
+ * Threads: any. Neither the locale nor the time zone of the process matters.
+ */
 #ifndef NHTTP_DATE_H
 #define NHTTP_DATE_H
 
 #include <nhttp/export.h>
+#include <nhttp/text.h>
 
 #include <time.h>
 
@@ -20,6 +25,22 @@ extern "C" {
  * @param out   NHTTP_DATE_BYTES, no NUL
  */
 NHTTP_API void nhttp_date_format(time_t time, char *out);
+
+/**
+ * Reads a date in any of its three forms, byte for byte:
+ *
+ *     Sun, 06 Nov 1994 08:49:37 GMT
+ *     Sunday, 06-Nov-94 08:49:37 GMT
+ *     Sun Nov  6 08:49:37 1994
+ *
+ * A day that the month does not have is none; the name of the day is not compared with the date. A
+ * second 60 is the first of the next minute.
+ *
+ * @param now  the year of two digits is the one at most 50 years after it
+ * @param out  untouched on failure
+ * @return 0; -EBADMSG: this is no date
+ */
+NHTTP_API NHTTP_MUST_CHECK int nhttp_date_parse(struct nhttp_text text, time_t now, time_t *out);
 
 #ifdef __cplusplus
 }

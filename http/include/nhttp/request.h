@@ -87,14 +87,15 @@ NHTTP_API NHTTP_MUST_CHECK int nhttp_request_field_at(const struct nhttp_request
  * The first value of an argument of the query, decoded.
  *
  * @param out  NUL-terminated; untouched on failure
- * @return 0; -ENOENT; -ENOMEM
+ * @return 0; -ENOENT; -E2BIG when it is not among the first NHTTP_ARGS_DEFAULT, and there are more;
+ *         -EBADMSG when it has a NUL; -ENOMEM. For more than that: nhttp/args.h
  */
 NHTTP_API NHTTP_MUST_CHECK int nhttp_request_query_arg(struct nhttp_request *request,
                                                        const char *name, struct nhttp_text *out);
 /** The same of an application/x-www-form-urlencoded body; -ENOENT for other bodies. */
 NHTTP_API NHTTP_MUST_CHECK int nhttp_request_post_arg(struct nhttp_request *request,
                                                       const char *name, struct nhttp_text *out);
-/** The value of a cookie, as it came. @return 0; -ENOENT */
+/** The value of a cookie, as it came: see nhttp/cookie.h. @return 0; -ENOENT */
 NHTTP_API NHTTP_MUST_CHECK int nhttp_request_cookie(const struct nhttp_request *request,
                                                     const char *name, struct nhttp_text *out);
 

@@ -48,6 +48,15 @@ NHTTP_API NHTTP_MUST_CHECK int nhttp_response_add_field(struct nhttp_request *re
 /** Takes the lines of a name away. @return 0; -ENOENT; -EBUSY */
 NHTTP_API int nhttp_response_remove_field(struct nhttp_request *request, const char *name);
 
+struct nhttp_set_cookie;
+/**
+ * Adds a line Set-Cookie: see nhttp/cookie.h.
+ *
+ * @return 0; -EINVAL for a cookie that cannot be; -ENOMEM; -EBUSY
+ */
+NHTTP_API NHTTP_MUST_CHECK int nhttp_response_set_cookie(struct nhttp_request *request,
+                                                         const struct nhttp_set_cookie *cookie);
+
 /** Sets Content-Type. The string is borrowed until the request ends. @return as set_field */
 NHTTP_API NHTTP_MUST_CHECK int nhttp_response_set_type(struct nhttp_request *request,
                                                        const char *type);
