@@ -26,3 +26,9 @@ struct quartiles figures_quartiles(double *values, size_t count)
                               .median = at(values, count, 0.5),
                               .third = at(values, count, 0.75)};
 }
+
+double figures_quantile(double *values, size_t count, double share)
+{
+    qsort(values, count, sizeof *values, compare);
+    return at(values, count, share);
+}

@@ -12,4 +12,7 @@ struct quartiles {
 /** Sorts the values, at least one, and takes their quartiles, interpolated between neighbours. */
 struct quartiles figures_quartiles(double *values, size_t count);
 
+/** Sorts the values, at least one, and takes the one below which this share of them lies. */
+double figures_quantile(double *values, size_t count, double share);
+
 #endif
