@@ -1,5 +1,5 @@
-/* CPU time per request of the HTTP example over the floor's, and that of other servers where they are
- * installed. Every round measures each variant in a process of its own. */
+/* CPU time per request of the HTTP example over the floor's, and that of other servers where they
+ * are installed. Every round measures each variant in a process of its own. */
 #define _GNU_SOURCE /* NOLINT(readability-identifier-naming): the C library's name for it */
 #include "figures.h"
 #include "flags.h"
@@ -23,8 +23,10 @@ struct variant {
     const char *args[7];
 };
 
-#define OURS(backend, handler) \
-    {"--backend", backend, "--handler", handler, "--pollers", "1", NULL}
+#define OURS(backend, handler)                                             \
+    {                                                                      \
+        "--backend", backend, "--handler", handler, "--pollers", "1", NULL \
+    }
 
 /* The first is what the others are compared with; measured twice, it shows the noise. */
 static const struct variant variants[] = {
@@ -178,8 +180,7 @@ static int measure(struct bench *bench, size_t variant, uint32_t round)
 static bool is_wanted(const struct bench *bench, size_t variant)
 {
     const struct variant *only = bench->settings.only;
-    return !bench->skipped[variant] &&
-           (only == NULL || only == &variants[variant] || variant == 0);
+    return !bench->skipped[variant] && (only == NULL || only == &variants[variant] || variant == 0);
 }
 
 static int run_rounds(struct bench *bench)

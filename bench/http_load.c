@@ -8,8 +8,7 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <stdbool.h>
-#include <stdio.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -54,12 +53,15 @@ static uint64_t now_ns(void)
 static int dial(const char *address, int *out)
 {
     struct sockaddr_in to = {.sin_family = AF_INET};
-    char host[64];
-    unsigned port;
-    if (sscanf(address, "%63[^:]:%u", host, &port) != 2 ||
-        inet_pton(AF_INET, host, &to.sin_addr) != 1)
+    char host[INET_ADDRSTRLEN];
+    const char *port = strchr(address, ':');
+    if (port == NULL || port - address >= (ptrdiff_t)sizeof host)
         return -EINVAL;
-    to.sin_port = htons((uint16_t)port);
+    memcpy(host, address, (size_t)(port - address));
+    host[port - address] = '\0';
+    if (inet_pton(AF_INET, host, &to.sin_addr) != 1)
+        return -EINVAL;
+    to.sin_port = htons((uint16_t)strtoul(port + 1, NULL, 10));
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return -errno;
@@ -78,7 +80,7 @@ static int dial(const char *address, int *out)
 /* The bytes of one answer, from a connection that is closed afterwards. */
 static int learn_answer(struct http_load *load)
 {
-    int fd;
+    int fd = -1;
     size_t have = 0;
     int status = dial(load->options.address, &fd);
     if (status != 0)
@@ -223,8 +225,8 @@ int http_load_run(struct http_load *load, uint64_t requests, struct http_load_re
         status = send_batch(load, &load->connections[i]);
     while (status == 0 && load->done < all)
         status = turn(load);
-    *out = (struct http_load_result){.done = load->done,
-                                     .seconds = (double)(now_ns() - since) / 1e9};
+    *out =
+        (struct http_load_result){.done = load->done, .seconds = (double)(now_ns() - since) / 1e9};
     if (load->sample_count == 0)
         return status;
     out->p50_us = figures_quantile(load->samples, load->sample_count, 0.50);

@@ -22,7 +22,8 @@ struct http_load_options {
 struct http_load_result {
     uint64_t done; /**< requests that were answered */
     double seconds;
-    double p50_us, p99_us; /**< from the first byte of a batch of pipelined ones to its last answer */
+    double p50_us,
+        p99_us; /**< from the first byte of a batch of pipelined ones to its last answer */
 };
 
 /**

@@ -37,7 +37,7 @@ static char take_decoded(struct nhttp_text *text)
     (void)hs_take(text, escaped >= 0 ? 3 : 1);
     if (escaped >= 0)
         return (char)escaped;
-    return byte == '+' ? ' ' : byte;
+    return (char)(byte == '+' ? ' ' : byte);
 }
 
 static bool equals_decoded(struct nhttp_text text, struct nhttp_text want, bool any_case)

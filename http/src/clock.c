@@ -3,7 +3,6 @@
 
 #include <nhttp/date.h>
 
-#include <string.h>
 #include <time.h>
 
 #define OK_BYTES (sizeof HS_OK_LINE - 1)
@@ -32,7 +31,8 @@ const char *hs_first_lines(void)
         char *date = lines + OK_BYTES + sizeof "Date: " - 1;
         of = now.tv_sec;
         nhttp_date_format(of, date);
-        memcpy(date + NHTTP_DATE_BYTES, "\r\n", 2);
+        date[NHTTP_DATE_BYTES] = '\r';
+        date[NHTTP_DATE_BYTES + 1] = '\n';
     }
     return lines;
 }

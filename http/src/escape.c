@@ -81,7 +81,7 @@ static ssize_t escape(struct nhttp_text text, char space, char *out, size_t size
         if (size - to < n)
             return -ENOSPC;
         if (is_one) {
-            out[to] = byte == ' ' ? space : (char)byte;
+            out[to] = (char)(byte == ' ' ? space : byte);
         } else {
             out[to] = '%';
             out[to + 1] = digits[byte >> 4];

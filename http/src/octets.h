@@ -11,7 +11,7 @@
 
 static inline char hs_lower(char byte)
 {
-    return byte >= 'A' && byte <= 'Z' ? (char)(byte | 0x20) : byte;
+    return (char)(byte >= 'A' && byte <= 'Z' ? byte | 0x20 : byte);
 }
 
 static inline bool hs_is_digit(char byte)

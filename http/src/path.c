@@ -29,6 +29,14 @@ static unsigned dots(struct nhttp_text segment, bool is_escaped)
     return segment.len == 0 ? count : 0;
 }
 
+/* Where the segment that ends at `to` begins. */
+static size_t step_up(const char *path, size_t to)
+{
+    while (path[--to] != '/')
+        ;
+    return to;
+}
+
 /* The path begins with a slash. */
 static ssize_t remove_dots(struct nhttp_text path, unsigned flags, char *out)
 {
@@ -51,8 +59,8 @@ static ssize_t remove_dots(struct nhttp_text path, unsigned flags, char *out)
         }
         if (up == 2 && to == 0)
             return -EBADMSG;
-        while (up == 2 && out[--to] != '/')
-            ;
+        if (up == 2)
+            to = step_up(out, to);
         /* What it names is a directory. */
         if (is_last)
             out[to++] = '/';
