@@ -252,7 +252,7 @@ void hs_refuse_upload(struct hs_conn *c, int status)
     hs_request_overrule(request, status);
 }
 
-/* What has come rests for now. */
+/* What has come rests. */
 static bool rest(struct hs_conn *c)
 {
     c->needs_nothing = true;
@@ -364,7 +364,7 @@ static void skip_all(struct netpoll_conn *conn)
         (void)netpoll_conn_abort(conn);
 }
 
-/* Goes one step. False: there is nothing to do for now. */
+/* Goes one step. False: there is nothing to do. */
 static bool step(struct hs_conn *c)
 {
     switch ((enum hs_phase)c->phase) {

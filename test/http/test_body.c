@@ -16,7 +16,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 
 #define POST(path, fields) "POST " path " HTTP/1.1\r\nHost: a\r\n" fields "\r\n"
 #define CHUNKED            "Transfer-Encoding: chunked\r\n"
@@ -209,21 +208,6 @@ TEST_BOTH_MODES(http_body, in_chunks_with_trailers)
     reader_finish(&web, &reader);
 }
 
-/* Sends as much as is taken without waiting for longer than half a second. */
-static size_t send_until_it_stands(int fd, const char *data, size_t n)
-{
-    size_t sent = 0;
-    for (int64_t last = now_ms(); sent < n && now_ms() - last < 500;) {
-        ssize_t taken = send(fd, data + sent, n - sent, MSG_DONTWAIT | MSG_NOSIGNAL);
-        CHECK(taken > 0 || errno == EAGAIN);
-        if (taken > 0) {
-            sent += (size_t)taken;
-            last = now_ms();
-        }
-    }
-    return sent;
-}
-
 /* What is not taken stays with the client, and its clock rests. */
 Test(http_body, a_handler_that_does_not_read_holds_the_client_up)
 {
@@ -238,7 +222,7 @@ Test(http_body, a_handler_that_does_not_read_holds_the_client_up)
     char *data = malloc(32 << 20);
     cr_assert_not_null(data);
     pattern_fill(1, 0, data, 32 << 20);
-    size_t sent = send_until_it_stands(fd, data, 32 << 20);
+    size_t sent = client_send_until_it_stands(fd, data, 32 << 20);
     /* Both sockets' buffers and the server's windows. */
     cr_assert_lt(sent, 24 << 20);
     event_add(&reader.go);
@@ -424,24 +408,6 @@ TEST_BOTH_MODES(http_body, a_panic_in_who_is_called_is_a_500)
     web_finish_when_idle(&web);
 }
 
-struct gate {
-    struct event arrivals;
-    struct event open;
-};
-
-#define GATE_INIT                                  \
-    {                                              \
-        .arrivals = EVENT_INIT, .open = EVENT_INIT \
-    }
-
-static void wait_at_gate(struct nhttp_request *request, void *arg)
-{
-    struct gate *gate = arg;
-    event_add(&gate->arrivals);
-    event_wait(&gate->open, 1);
-    say(request, "served");
-}
-
 /* A pool that has no room refuses before the body is there. */
 Test(http_body, a_pool_that_is_full_refuses_without_the_body)
 {
@@ -470,7 +436,7 @@ Test(http_body, a_pool_that_is_full_refuses_without_the_body)
     cr_assert_eq(refused, 2);
     for (unsigned i = 0; i < 4; i++) {
         send_pattern(fds[i], 0, 10);
-        expect_answer(fds[i], GET("/"), 200, "served");
+        expect_answer(fds[i], GET("/"), 200, "late");
         client_close(fds[i]);
     }
     web_finish_when_idle(&web);
@@ -495,14 +461,14 @@ Test(http_body, what_is_pipelined_holds_the_client_up)
     int fd = web_dial(&web);
     client_send(fd, all, one);
     event_wait(&gate.arrivals, 1);
-    size_t sent = one + send_until_it_stands(fd, all + one, (PIPELINED - 1) * one);
+    size_t sent = one + client_send_until_it_stands(fd, all + one, (PIPELINED - 1) * one);
     cr_assert_lt(sent, PIPELINED * one);
     cr_assert_lt(live_bytes(), before + (4 << 20));
     event_add(&gate.open);
     client_send(fd, all + sent, PIPELINED * one - sent);
     free(all);
     for (unsigned i = 0; i < PIPELINED; i++)
-        expect_answer(fd, NULL, 200, "served");
+        expect_answer(fd, NULL, 200, "late");
     client_close(fd);
     web_finish_when_idle(&web);
 }

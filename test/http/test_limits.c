@@ -306,24 +306,6 @@ Test(http_limits, of_connections_from_an_address)
     web_finish_when_idle(&web);
 }
 
-struct gate {
-    struct event arrivals;
-    struct event open;
-};
-
-#define GATE_INIT                                  \
-    {                                              \
-        .arrivals = EVENT_INIT, .open = EVENT_INIT \
-    }
-
-static void wait_at_gate(struct nhttp_request *request, void *arg)
-{
-    struct gate *gate = arg;
-    event_add(&gate->arrivals);
-    event_wait(&gate->open, 1);
-    say(request, "late");
-}
-
 Test(http_limits, of_workers_and_of_who_waits_for_them)
 {
     struct gate gate = GATE_INIT;

@@ -110,6 +110,14 @@ void web_handle(struct nhttp_request *request, void *arg)
         CHECK(nhttp_response_error(request, 404, NULL) == 0);
 }
 
+void wait_at_gate(struct nhttp_request *request, void *arg)
+{
+    struct gate *gate = arg;
+    event_add(&gate->arrivals);
+    event_wait(&gate->open, 1);
+    say(request, "late");
+}
+
 void ask(int fd, const char *request)
 {
     client_send(fd, request, strlen(request));

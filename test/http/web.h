@@ -34,6 +34,20 @@ bool text_is(struct nhttp_text text, const char *expected);
 /* Answers with a text. */
 void say(struct nhttp_request *request, const char *text);
 
+/* Handlers that wait. */
+struct gate {
+    struct event arrivals;
+    struct event open;
+};
+
+#define GATE_INIT                                  \
+    {                                              \
+        .arrivals = EVENT_INIT, .open = EVENT_INIT \
+    }
+
+/* Counts its arrival, waits until the gate, its argument, is open, and says "late". */
+void wait_at_gate(struct nhttp_request *request, void *arg);
+
 #define ANSWER_HEAD_BYTES 8192
 
 struct answer {

@@ -11,7 +11,6 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 
 TestSuite(conn_read, .timeout = 60);
 
@@ -351,15 +350,7 @@ TEST_BOTH_MODES(conn_read, who_needs_nothing_is_left_alone)
     cr_assert_not_null(data);
     client_send(fd, data, 1);
     event_wait(&rester.calls, 1);
-    size_t sent = 1;
-    for (int64_t last = now_ms(); sent < POURED && now_ms() - last < 500;) {
-        ssize_t n = send(fd, data + sent, POURED - sent, MSG_DONTWAIT | MSG_NOSIGNAL);
-        cr_assert(n > 0 || errno == EAGAIN);
-        if (n > 0) {
-            sent += (size_t)n;
-            last = now_ms();
-        }
-    }
+    size_t sent = 1 + client_send_until_it_stands(fd, data + 1, POURED - 1);
     cr_assert_lt(sent, POURED);
     /* The ring of io_uring keeps some blocks for all. */
     cr_assert_lt(live_bytes(), before + (8 << 20));

@@ -139,6 +139,20 @@ void client_send(int fd, const void *data, size_t n)
     CHECK(client_try_send(fd, data, n) == n);
 }
 
+size_t client_send_until_it_stands(int fd, const void *data, size_t n)
+{
+    size_t done = 0;
+    for (int64_t last = now_ms(); done < n && now_ms() - last < 500;) {
+        ssize_t sent = send(fd, (const char *)data + done, n - done, MSG_DONTWAIT | MSG_NOSIGNAL);
+        CHECK(sent > 0 || errno == EAGAIN || errno == EINTR);
+        if (sent > 0) {
+            done += (size_t)sent;
+            last = now_ms();
+        }
+    }
+    return done;
+}
+
 /* Bytes, 0 at the end, or -errno; a deadline that passes fails the test. */
 static ssize_t receive(int fd, void *into, size_t n)
 {

@@ -18,6 +18,8 @@ int client_try_dial(const char *address);
 void client_send(int fd, const void *data, size_t n);
 /* Bytes that were taken before the connection broke: n if it did not. */
 size_t client_try_send(int fd, const void *data, size_t n);
+/* Sends as much as is taken without a wait of more than half a second: bytes. */
+size_t client_send_until_it_stands(int fd, const void *data, size_t n);
 /* Receives n bytes, fewer only at the end. */
 size_t client_receive(int fd, void *into, size_t n);
 /* The same; fewer also when the connection broke. */
