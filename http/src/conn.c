@@ -405,7 +405,10 @@ void hs_conn_look(struct hs_conn *c)
 void hs_conn_make_room(struct netpoll_conn *conn, void *arg)
 {
     struct hs_conn *c = netpoll_conn_data(conn);
-    (void)arg;
-    if (c != NULL && c->phase == HS_PHASE_WORK)
+    if (c == NULL)
+        return;
+    if (c->phase == HS_PHASE_WORK)
         hs_request_make_room(c);
+    else
+        hs_on_input(conn, arg);
 }

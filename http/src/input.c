@@ -385,12 +385,14 @@ static bool step(struct hs_conn *c)
     return false;
 }
 
-/* The client does not take what it has asked for: it is asked no more until it does. netpoll calls
- * again then, if there is anything unread. */
+/* The client does not take what it has asked for: it is asked no more until it does, see
+ * hs_conn_make_room(). One that has closed its side is not taken for done meanwhile. */
 static bool is_full(struct hs_conn *c)
 {
     if (c->phase != HS_PHASE_HEAD || netpoll_conn_unsent(c->conn) <= OUTPUT_BYTES)
         return false;
+    if (netpoll_conn_len(c->conn) > 0)
+        hs_conn_hold(c);
     if (netpoll_conn_need(c->conn, 1) != 0)
         give_up(c);
     return true;

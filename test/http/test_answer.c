@@ -244,14 +244,18 @@ TEST_BOTH_MODES(http_answer, a_large_body_waits_for_a_slow_client)
     struct web web = {.options = {.executor = *mode}};
     struct answer answer;
     web_start(&web);
-    int fd = client_dial_narrow(web.rig.address, 4096);
-    for (unsigned i = 0; i < 20; i++)
-        ask(fd, GET("/big"));
-    for (unsigned i = 0; i < 20; i++) {
-        receive_answer(fd, &answer, false);
-        cr_assert_eq(answer.body_bytes, WEB_BIG_BYTES);
-        answer_free(&answer);
+    for (unsigned is_half_closed = 0; is_half_closed < 2; is_half_closed++) {
+        int fd = client_dial_narrow(web.rig.address, 4096);
+        for (unsigned i = 0; i < 20; i++)
+            ask(fd, GET("/big"));
+        if (is_half_closed)
+            client_end_sending(fd);
+        for (unsigned i = 0; i < 20; i++) {
+            receive_answer(fd, &answer, false);
+            cr_assert_eq(answer.body_bytes, WEB_BIG_BYTES);
+            answer_free(&answer);
+        }
+        client_close(fd);
     }
-    client_close(fd);
     web_finish_when_idle(&web);
 }
