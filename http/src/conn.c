@@ -41,7 +41,7 @@ void hs_conn_tell_state(struct hs_conn *c, enum nhttp_conn_state state)
             return;
     } while (!atomic_compare_exchange_weak_explicit(&c->state, &before, (uint8_t)state,
                                                     memory_order_relaxed, memory_order_relaxed));
-    options->on_state(netpoll_conn_id(c->conn), state, options->arg);
+    hs_call_on_state(c, state);
 }
 
 void hs_conn_hold(struct hs_conn *c)
@@ -107,7 +107,7 @@ void hs_conn_begin(struct netpoll_conn *conn, void *arg)
     netpoll_conn_set_data(conn, c);
     hs_count(server->counters, HS_COUNT_OPENED);
     if (server->options.on_state != NULL)
-        server->options.on_state(netpoll_conn_id(conn), NHTTP_CONN_NEW, server->options.arg);
+        hs_call_on_state(c, NHTTP_CONN_NEW);
     if (!is_admitted(c)) {
         hs_count(server->counters, HS_COUNT_ADDRESS_LIMITS);
         hs_refuse(c, 429);
@@ -386,13 +386,42 @@ void hs_conn_alarm(struct netpoll_conn *conn, void *arg)
         (void)netpoll_conn_set_alarm(conn, left);
 }
 
+/* How long a phase that begins now has until its first limit may have passed. */
+static int64_t first_limit(const struct hs_conn *c)
+{
+    const struct nhttp_server_options *options = &c->server->options;
+    bool has_rate = options->body_min_rate != UINT32_MAX;
+    int64_t body = has_rate ? RATE_LOOK_MS : NETPOLL_TIMEOUT_NONE;
+    int64_t work;
+    switch ((enum hs_phase)c->phase) {
+    case HS_PHASE_HEAD:
+        return c->partial != NULL ? options->header_timeout_ms : options->idle_timeout_ms;
+    case HS_PHASE_BODY:
+    case HS_PHASE_DRAIN:
+        return sooner(body, c->request->config.body_timeout_ms);
+    case HS_PHASE_WORK:
+        work = sooner(options->queue_timeout_ms, options->watchdog_ms);
+        work = sooner(work, c->request->config.handler_timeout_ms);
+        body = sooner(body, c->request->config.body_timeout_ms);
+        return c->is_streaming ? sooner(work, body) : work;
+    case HS_PHASE_LINGER:
+        return options->linger_timeout_ms;
+    case HS_PHASE_OVER:
+        break;
+    }
+    return NETPOLL_TIMEOUT_NONE;
+}
+
 void hs_conn_enter(struct hs_conn *c, enum hs_phase phase)
 {
     c->phase = (uint8_t)phase;
     c->began_ms = (uint32_t)hs_now_ms();
     c->progress_ms = c->began_ms;
     c->was_logged = false;
-    hs_conn_look(c);
+    /* Only told, not acted upon: the caller is in the middle of what it does with the request. */
+    int64_t left = first_limit(c);
+    if (left != NETPOLL_TIMEOUT_NONE)
+        (void)netpoll_conn_set_alarm(c->conn, left);
 }
 
 void hs_conn_look(struct hs_conn *c)

@@ -77,7 +77,7 @@ void hs_conn_unref(struct hs_conn *c);
 /* A request has begun: an end of the server waits for it. */
 void hs_conn_hold(struct hs_conn *c);
 void hs_conn_let_go(struct hs_conn *c);
-/* A new phase begins now; its first time limit is looked after. */
+/* A new phase begins now; an alarm looks after its first time limit. */
 void hs_conn_enter(struct hs_conn *c, enum hs_phase phase);
 /* Acts on the time limits of the phase that have passed, and looks after the next one. */
 void hs_conn_look(struct hs_conn *c);

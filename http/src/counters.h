@@ -51,4 +51,11 @@ static inline void hs_count(struct hs_counters *shards, unsigned counter)
     atomic_fetch_add_explicit(&shards[hs_shard()].values[counter], 1, memory_order_relaxed);
 }
 
+/* A request that the server itself has refused; those beyond the table are not counted. */
+static inline void hs_count_refusal(struct hs_counters *shards, int status)
+{
+    if (status >= 400 && status < 400 + NHTTP_REFUSALS)
+        hs_count(shards, HS_COUNT_REFUSED + (unsigned)status - 400U);
+}
+
 #endif

@@ -48,6 +48,8 @@ static bool run(struct nhttp_request *request)
 
 static bool run_here(struct nhttp_request *request)
 {
+    /* Relaxed: read by this thread. It waits for no worker. */
+    atomic_store_explicit(&request->has_started, true, memory_order_relaxed);
     if (request->upload != NULL)
         hs_request_share(request, 1);
     bool is_done = run(request);
@@ -109,7 +111,7 @@ static void keep(struct nhttp_request *request)
 
 void nhttp_request_defer(struct nhttp_request *request)
 {
-    if (request->is_deferred)
+    if (request->is_deferred || request->is_in_head)
         return;
     request->is_deferred = true;
     if (!request->is_shared)

@@ -23,7 +23,7 @@ void hs_refuse(struct hs_conn *c, int status)
 {
     struct nhttp_request *request = c->phase == HS_PHASE_BODY ? c->request : NULL;
     bool is_head = request != NULL && request->head.method == NHTTP_METHOD_HEAD;
-    hs_count(c->server->counters, HS_COUNT_REFUSED + (unsigned)status - 400U);
+    hs_count_refusal(c->server->counters, status);
     int error = hs_write_refusal(c, status, true, !is_head);
     hs_record(c, request, status, 0);
     if (request != NULL) {
@@ -153,15 +153,6 @@ static int begin_body(struct hs_conn *c)
     return 0;
 }
 
-static int ask_on_head(struct hs_conn *c)
-{
-    const struct nhttp_server_options *options = &c->server->options;
-    if (options->on_head == NULL)
-        return 0;
-    int status = options->on_head(c->request, &c->request->config, options->arg);
-    return status == 0 || (status >= 400 && status <= 599) ? status : 500;
-}
-
 /* Acts on a status of what was looked at. True: there may be more to do now. */
 static bool go_by(struct hs_conn *c, int status)
 {
@@ -183,7 +174,7 @@ static bool go_by(struct hs_conn *c, int status)
 static bool answer_early(struct hs_conn *c, int status)
 {
     struct nhttp_request *request = c->request;
-    hs_count(c->server->counters, HS_COUNT_REFUSED + (unsigned)status - 400U);
+    hs_count_refusal(c->server->counters, status);
     if (request->status == 200)
         (void)hs_response_make(request, status, NULL);
     return hs_request_answer_here(request);
@@ -214,7 +205,7 @@ static bool take_head(struct hs_conn *c)
     status = find_fault(c, request);
     if (status != 0)
         return answer_early(c, status);
-    status = ask_on_head(c);
+    status = hs_call_on_head(request);
     if (status != 0)
         return answer_early(c, status);
     status = begin_body(c);
@@ -247,7 +238,7 @@ void hs_refuse_upload(struct hs_conn *c, int status)
         hs_upload_cancel(request);
         return;
     }
-    hs_count(c->server->counters, HS_COUNT_REFUSED + (unsigned)status - 400U);
+    hs_count_refusal(c->server->counters, status);
     hs_request_cancel(request);
     hs_request_overrule(request, status);
 }

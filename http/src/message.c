@@ -123,12 +123,11 @@ static struct hs_value **find_value(struct nhttp_request *request, const char *k
     return at;
 }
 
-static void take_away(struct hs_value **at)
+static void take_away(struct nhttp_request *request, struct hs_value **at)
 {
     struct hs_value *gone = *at;
     *at = gone->next;
-    if (gone->destroy != NULL)
-        gone->destroy(gone->value);
+    hs_call_destroy(request->c, gone);
     mcache_free(gone);
 }
 
@@ -146,7 +145,7 @@ int nhttp_request_set_value(struct nhttp_request *request, const char *key, void
     }
     struct hs_value **at = find_value(request, key);
     if (*at != NULL)
-        take_away(at);
+        take_away(request, at);
     if (added != NULL) {
         added->next = request->values;
         request->values = added;

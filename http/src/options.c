@@ -9,7 +9,7 @@
 #include <string.h>
 #include <sys/resource.h>
 
-static int complete_timeout(int64_t *timeout_ms, int64_t fallback)
+int hs_timeout_complete(int64_t *timeout_ms, int64_t fallback)
 {
     if (*timeout_ms < NETPOLL_TIMEOUT_NONE || *timeout_ms > NETPOLL_TIMEOUT_MS_MAX)
         return -EINVAL;
@@ -36,7 +36,7 @@ static int complete_timeouts(struct nhttp_server_options *options)
     };
     int status = 0;
     for (size_t i = 0; status == 0 && i < sizeof all / sizeof all[0]; i++)
-        status = complete_timeout(all[i].timeout_ms, all[i].fallback);
+        status = hs_timeout_complete(all[i].timeout_ms, all[i].fallback);
     return status;
 }
 

@@ -23,7 +23,7 @@ void hs_record(struct hs_conn *c, const struct nhttp_request *request, int statu
             request->upload != NULL ? hs_upload_received(request->upload) : request->in.bytes;
         record.took_us = (int64_t)(hs_now_us() - request->began_us);
     }
-    options->on_record(&record, options->arg);
+    hs_call_on_record(c, &record);
 }
 
 void hs_log_panic(const struct nhttp_request *request, const struct gopool_panic *panic)

@@ -72,8 +72,7 @@ static void free_values(struct nhttp_request *request)
     while (request->values != NULL) {
         struct hs_value *value = request->values;
         request->values = value->next;
-        if (value->destroy != NULL)
-            value->destroy(value->value);
+        hs_call_destroy(request->c, value);
         mcache_free(value);
     }
 }
@@ -89,6 +88,7 @@ static void free_decoded(struct nhttp_request *request)
 
 void hs_request_free(struct nhttp_request *request)
 {
+    hs_request_drop_hijack(request);
     free_values(request);
     free_decoded(request);
     hs_upload_destroy(request->upload);
@@ -191,14 +191,6 @@ static void hand_over(struct netpoll_conn *conn, int fd, struct linkbuffer *unre
     hijack.fn(fd, unread, hijack.arg);
 }
 
-void hs_request_drop_hijack(struct nhttp_request *request)
-{
-    nhttp_hijacked_fn *fn = request->hijack_fn;
-    request->hijack_fn = NULL;
-    if (fn != NULL)
-        fn(-1, NULL, request->hijack_arg);
-}
-
 /* The answer has been flushed: the connection is not ours any more. */
 static void hijack_conn(struct nhttp_request *request)
 {
@@ -210,8 +202,10 @@ static void hijack_conn(struct nhttp_request *request)
         hs_conn_tell_state(c, NHTTP_CONN_HIJACKED);
         status = netpoll_conn_detach(c->conn, hand_over, hijack);
     }
-    if (status == 0)
+    if (status == 0) {
+        request->hijack_fn = NULL;
         return;
+    }
     mcache_free(hijack);
     (void)netpoll_conn_abort(c->conn);
     hs_request_drop_hijack(request);
@@ -372,7 +366,7 @@ void hs_request_cancel(struct nhttp_request *request)
         return;
     hs_count(request->c->server->counters, HS_COUNT_CANCELLED);
     if (before == HS_CANCEL_WANTED)
-        request->cancel_fn(request, request->cancel_arg);
+        hs_call_on_cancel(request);
 }
 
 void hs_request_overrule(struct nhttp_request *request, int status)

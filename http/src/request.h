@@ -96,6 +96,7 @@ struct nhttp_request {
     _Atomic uint8_t claim;  /* enum hs_claim */
     _Atomic uint8_t cancel; /* enum hs_cancel */
     _Atomic uint8_t room;   /* enum hs_room */
+    bool is_in_head;        /* on_head has it */
     bool is_shared;
     bool is_deferred;
     bool is_finished;         /* nhttp_request_finish() has been called */
@@ -177,8 +178,6 @@ void hs_request_unshare(struct nhttp_request *request);
 /* Answers a shared request, unless somebody else has; the caller's counts of it go. */
 void hs_request_finish(struct nhttp_request *request);
 void hs_request_let_go(struct nhttp_request *request);
-/* Whoever wanted the connection does not get it. */
-void hs_request_drop_hijack(struct nhttp_request *request);
 
 /* handler.c */
 /* The request is complete as far as its handler wants it: it runs. Turn. False: the connection has
@@ -186,6 +185,18 @@ void hs_request_drop_hijack(struct nhttp_request *request);
 bool hs_request_run(struct nhttp_request *request);
 /* Calls a function that has been waited for, as the handler. Poller, while the request is there. */
 void hs_request_resume(struct nhttp_request *request, nhttp_request_fn *fn, void *arg);
+
+/* callback.c. Thread: as the callbacks say. */
+/* Calls what the user has written; false: it has panicked, which has been counted and logged. */
+bool hs_call(struct hs_conn *c, const char *what, void (*fn)(void *arg), void *arg);
+/* What on_head says, 0 without: 0, or a status for whose response it may have made another one. */
+int hs_call_on_head(struct nhttp_request *request);
+void hs_call_on_state(struct hs_conn *c, enum nhttp_conn_state state);
+void hs_call_on_record(struct hs_conn *c, const struct nhttp_record *record);
+void hs_call_on_cancel(struct nhttp_request *request);
+void hs_call_destroy(struct hs_conn *c, struct hs_value *value);
+/* Whoever wanted the connection does not get it. */
+void hs_request_drop_hijack(struct nhttp_request *request);
 
 /* Tells on_record. request: NULL when its head was refused. Thread: who answers. */
 void hs_record(struct hs_conn *c, const struct nhttp_request *request, int status,

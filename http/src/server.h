@@ -28,6 +28,8 @@ struct nhttp_server {
 
 /* options.c. Checks and completes: 0 or -EINVAL. */
 int hs_options_complete(struct nhttp_server_options *options);
+/* The same of one time limit, whose default is given. */
+int hs_timeout_complete(int64_t *timeout_ms, int64_t fallback);
 
 /* server.c */
 void hs_server_ref(struct nhttp_server *server);

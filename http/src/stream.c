@@ -110,6 +110,8 @@ int nhttp_response_begin(struct nhttp_request *request, int64_t length)
 {
     if (request->is_head_sent)
         return -EBUSY;
+    if (request->is_in_head)
+        return -EPERM;
     if (length < NHTTP_LENGTH_UNKNOWN ||
         (length != NHTTP_LENGTH_UNKNOWN && (uint64_t)length < written(request)))
         return -EINVAL;

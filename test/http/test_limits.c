@@ -362,6 +362,32 @@ Test(http_limits, of_waiting_for_a_worker)
     web_finish_when_idle(&web);
 }
 
+static void put_off(struct nhttp_request *request, void *arg)
+{
+    struct nhttp_request **taken = arg;
+    nhttp_request_defer(request);
+    *taken = request;
+}
+
+/* One that runs on the poller has no worker to wait for, however long its answer takes. */
+Test(http_limits, of_waiting_for_a_worker_without_workers)
+{
+    struct nhttp_request *taken = NULL;
+    struct web web = {.options = {.handler = put_off,
+                                  .executor = NETPOLL_HANDLER_INLINE,
+                                  .arg = &taken,
+                                  .queue_timeout_ms = 30,
+                                  .handler_timeout_ms = 150}};
+    web_start(&web);
+    int fd = web_dial(&web);
+    expect_answer(fd, GET("/"), 503, NULL);
+    cr_assert_eq(web_stats(&web).queue_timeouts, 0);
+    cr_assert_eq(web_stats(&web).handler_timeouts, 1);
+    nhttp_request_finish(taken);
+    client_close(fd);
+    web_finish_when_idle(&web);
+}
+
 /* The handler goes on in peace; what it says is dropped, and the connection lives. */
 Test(http_limits, of_a_handlers_time)
 {

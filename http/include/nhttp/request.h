@@ -140,7 +140,7 @@ NHTTP_API NHTTP_MUST_CHECK void *nhttp_request_value(const struct nhttp_request 
 
 /**
  * Says that the answer will come later: not when the handler returns, but by
- * nhttp_request_finish(), on any thread.
+ * nhttp_request_finish(), on any thread. In on_head it does nothing.
  *
  * Thread: handler.
  */
@@ -157,11 +157,11 @@ NHTTP_API void nhttp_request_finish(struct nhttp_request *request);
  * Takes the connection of a request over, when its answer has been sent.
  *
  * @param fd      the descriptor, non-blocking and close-on-exec, now the callee's; -1 when the
- *                connection ended before
+ *                connection ended before, or the request was not answered
  * @param unread  what the client has sent behind the request, in a buffer of the callee's: it frees
  *                it with linkbuffer_destroy(); NULL when there is nothing
  *
- * Thread: poller. It must not block.
+ * Thread: poller, or with -1 that of whoever ends the request. It must not block.
  */
 typedef void nhttp_hijacked_fn(int fd, struct linkbuffer *unread, void *arg);
 

@@ -95,7 +95,7 @@ NHTTP_API NHTTP_MUST_CHECK int nhttp_response_append(struct nhttp_request *reque
  *
  * @param length  bytes of the body; NHTTP_LENGTH_UNKNOWN
  * @return 0; -EINVAL for another negative length or less than has been written; -EBUSY when it has
- *         begun; -ECANCELED when a time limit has answered; -ENOMEM; -ENOTCONN
+ *         begun; -ECANCELED when a time limit has answered; -EPERM in on_head; -ENOMEM; -ENOTCONN
  */
 NHTTP_API NHTTP_MUST_CHECK int nhttp_response_begin(struct nhttp_request *request, int64_t length);
 

@@ -65,8 +65,8 @@ struct nhttp_server;
 
 /** What becomes of one request; filled in with the server's options, changed by on_head. */
 struct nhttp_request_config {
-    uint64_t max_body_bytes;    /**< as in the options */
-    int64_t body_timeout_ms;    /**< likewise */
+    uint64_t max_body_bytes;    /**< as in the options; 0: none */
+    int64_t body_timeout_ms;    /**< as in the options; 0: as these say */
     int64_t handler_timeout_ms; /**< likewise */
     bool stream_body;           /**< as stream_bodies */
 };
@@ -76,7 +76,8 @@ struct nhttp_request_config {
  *
  * @param config  may be changed for this request
  * @return 0: it goes on; a status of 400 to 599: it is answered with that, without its handler; the
- *         response may have been made, otherwise it is the status's own
+ *         response may have been made, otherwise it is the status's own. What is neither, a
+ *         time limit out of range, and a panic are answered with 500
  *
  * Thread: poller. It must not block.
  */
@@ -236,7 +237,7 @@ struct nhttp_server_stats {
     uint64_t answers;     /**< of handlers, complete */
     uint64_t
         refused[NHTTP_REFUSALS]; /**< requests that the server itself refused: with 400 first */
-    uint64_t panics;             /**< of handlers */
+    uint64_t panics;             /**< of handlers and other callbacks */
     uint64_t cancelled;          /**< requests whose client has gone before the answer */
     uint64_t header_timeouts;    /**< by limit: requests or connections that it has ended */
     uint64_t body_timeouts;
