@@ -42,6 +42,10 @@ static bool run(struct nhttp_request *request)
     struct call handler = {.request = request, .fn = options->handler, .arg = options->arg};
     if (!try_call(&handler))
         return !request->is_deferred;
+    if (request->is_deferred) {
+        hs_request_fail(request);
+        return false;
+    }
     make_failure(request);
     return true;
 }

@@ -111,8 +111,11 @@ bool hs_request_claim(struct nhttp_request *request, enum hs_claim as)
 {
     uint8_t none = HS_CLAIM_NONE;
     /* Acquire, release: what the one that answers does comes behind what the other has done. */
-    return atomic_compare_exchange_strong_explicit(&request->claim, &none, (uint8_t)as,
-                                                   memory_order_acq_rel, memory_order_acquire);
+    bool is_first = atomic_compare_exchange_strong_explicit(
+        &request->claim, &none, (uint8_t)as, memory_order_acq_rel, memory_order_acquire);
+    if (is_first && as == HS_CLAIM_POLLER && request->upload != NULL)
+        hs_upload_pass(request->upload);
+    return is_first;
 }
 
 void hs_request_share(struct nhttp_request *request, uint32_t more)
@@ -241,11 +244,30 @@ void hs_request_let_go(struct nhttp_request *request)
 
 void hs_request_finish(struct nhttp_request *request)
 {
-    if (request->is_claimed || hs_request_claim(request, HS_CLAIM_HANDLER))
+    if (request->is_claimed || hs_request_claim(request, HS_CLAIM_HANDLER)) {
+        /* The end of the connection that may follow concerns nobody any more. Relaxed: if the
+         * poller's exchange comes first, its call may be beside this one. */
+        atomic_store_explicit(&request->cancel, HS_CANCEL_DONE, memory_order_relaxed);
         end_shared(request, answer(request));
-    else
+    } else {
         hs_request_drop_hijack(request);
+    }
     hs_request_let_go(request);
+}
+
+void hs_request_fail(struct nhttp_request *request)
+{
+    struct hs_conn *c = request->c;
+    if (!hs_request_claim(request, HS_CLAIM_POLLER))
+        return;
+    bool is_last = request->upload != NULL || !request->head.keeps_alive || hs_conn_is_last(c) ||
+                   c->server->options.disable_keep_alive;
+    bool is_head = request->head.method == NHTTP_METHOD_HEAD;
+    int error = hs_write_refusal(c, 500, is_last, !is_head);
+    hs_record(c, request, 500, 0);
+    if (error != 0)
+        (void)netpoll_conn_abort(c->conn);
+    end_shared(request, is_last || error != 0);
 }
 
 /* The request has been answered, and what is left of its body is thrown away. */
@@ -291,6 +313,9 @@ void hs_request_leave(struct hs_conn *c)
         return;
     }
     c->is_streaming = false;
+    /* Relaxed: ordered by the word. Whoever has it may still wait for its body. */
+    if (atomic_load_explicit(&request->claim, memory_order_relaxed) == HS_CLAIM_POLLER)
+        hs_upload_cancel(request);
     bool is_whole = request->in.state == HS_BODY_WHOLE;
     bool is_last = request->is_last || request->in.state == HS_BODY_BROKEN;
     if (!is_whole && !is_last) {

@@ -178,6 +178,9 @@ void hs_request_unshare(struct nhttp_request *request);
 /* Answers a shared request, unless somebody else has; the caller's counts of it go. */
 void hs_request_finish(struct nhttp_request *request);
 void hs_request_let_go(struct nhttp_request *request);
+/* Its handler has panicked and left it to somebody, who may have it already: answers 500, unless an
+ * answer has begun, and touches nothing that is his. */
+void hs_request_fail(struct nhttp_request *request);
 
 /* handler.c */
 /* The request is complete as far as its handler wants it: it runs. Turn. False: the connection has

@@ -27,6 +27,9 @@ static int claim(struct nhttp_request *request)
 static int begin_piece(struct nhttp_request *request, size_t n)
 {
     char size[SIZE_BYTES];
+    /* Half a piece may have been written: nothing can come behind it. */
+    if (request->has_failed)
+        return -ENOTCONN;
     if (request->announced != NHTTP_LENGTH_UNKNOWN &&
         n > (uint64_t)request->announced - request->sent)
         return -EMSGSIZE;
@@ -38,21 +41,19 @@ static int begin_piece(struct nhttp_request *request, size_t n)
     return netpoll_conn_write(request->c->conn, size, (size_t)len);
 }
 
-/* Ends n bytes that have been written, if that went well. */
+/* Ends n bytes that have been written, if that went well. They have been taken, whatever becomes of
+ * their end: the next call tells. */
 static int end_piece(struct nhttp_request *request, size_t n, int status)
 {
-    if (status == 1) {
-        /* Counted all the same: what was announced has been said. */
-        request->sent += n;
-        return 0;
+    if (status < 0) {
+        request->has_failed = request->has_failed || status != -EMSGSIZE;
+        return status;
     }
-    if (status == 0 && request->is_chunked)
-        status = netpoll_conn_write(request->c->conn, "\r\n", 2);
-    if (status == 0)
-        request->sent += n;
-    else if (status != -EMSGSIZE)
+    /* Counted also when they are not sent: what was announced has been said. */
+    request->sent += n;
+    if (status == 0 && request->is_chunked && netpoll_conn_write(request->c->conn, "\r\n", 2) != 0)
         request->has_failed = true;
-    return status;
+    return 0;
 }
 
 int hs_stream_write(struct nhttp_request *request, const void *data, size_t n)
@@ -74,12 +75,24 @@ int hs_stream_write_ref(struct nhttp_request *request, const struct linkbuffer_r
     return end_piece(request, ref->n, status);
 }
 
+/* Not what its writer adds meanwhile, which has not been announced. */
+static int append_exactly(struct netpoll_conn *conn, struct linkbuffer *from, size_t n)
+{
+    struct linkbuffer *piece;
+    int status = linkbuffer_slice(from, n, &piece);
+    if (status != 0)
+        return status;
+    status = netpoll_conn_append(conn, piece);
+    linkbuffer_destroy(piece);
+    return status;
+}
+
 int hs_stream_append(struct nhttp_request *request, struct linkbuffer *from)
 {
     size_t n = linkbuffer_len(from);
     int status = begin_piece(request, n);
     if (status == 0)
-        status = netpoll_conn_append(request->c->conn, from);
+        status = append_exactly(request->c->conn, from, n);
     else if (status == 1 && linkbuffer_skip(from, n) == 0)
         linkbuffer_release(from);
     return end_piece(request, n, status);

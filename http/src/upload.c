@@ -177,7 +177,21 @@ static int invite(struct nhttp_request *request)
     if (!upload->wants_continue)
         return 0;
     upload->wants_continue = false;
-    return request->is_head_sent ? 0 : hs_write_continue(request->c);
+    if (request->is_head_sent)
+        return 0;
+    /* Under the mutex: the poller, which may answer instead, waits for it in hs_upload_pass(). */
+    lock(upload);
+    bool is_overruled =
+        atomic_load_explicit(&request->claim, memory_order_acquire) == HS_CLAIM_POLLER;
+    int status = is_overruled ? -ECANCELED : hs_write_continue(request->c);
+    unlock(upload);
+    return status;
+}
+
+void hs_upload_pass(struct hs_upload *upload)
+{
+    lock(upload);
+    unlock(upload);
 }
 
 /* A body that was there before its handler. */

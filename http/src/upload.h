@@ -17,6 +17,9 @@ size_t hs_upload_room(struct nhttp_request *request);
 int hs_upload_give(struct nhttp_request *request, int status);
 /* Nothing more will come. Poller. */
 void hs_upload_cancel(struct nhttp_request *request);
+/* The request has been claimed by HS_CLAIM_POLLER: nobody else writes to the connection when this
+ * returns. */
+void hs_upload_pass(struct hs_upload *upload);
 /* Bytes that have come. Any thread. */
 uint64_t hs_upload_received(struct hs_upload *upload);
 /* Whether what is left of it can be thrown away: hs_body_may_drain(). Who has the request. */

@@ -140,7 +140,7 @@ static bool receive_head(int fd, char *head)
 
 const char *answer_field(const struct answer *answer, const char *name)
 {
-    static char value[1024];
+    static _Thread_local char value[1024];
     size_t n = strlen(name);
     const char *line = strstr(answer->head, "\r\n");
     for (; line != NULL && line[2] != '\r'; line = strstr(line + 2, "\r\n")) {

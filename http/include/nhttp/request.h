@@ -140,7 +140,8 @@ NHTTP_API NHTTP_MUST_CHECK void *nhttp_request_value(const struct nhttp_request 
 
 /**
  * Says that the answer will come later: not when the handler returns, but by
- * nhttp_request_finish(), on any thread. In on_head it does nothing.
+ * nhttp_request_finish(), on any thread. In on_head it does nothing. A panic of the handler behind
+ * it answers 500, unless an answer has begun; the request has to be finished all the same.
  *
  * Thread: handler.
  */
