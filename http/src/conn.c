@@ -13,6 +13,8 @@
 #define RATE_LOOK_MS 1000
 /* The clock may be so far behind the one of alarms. */
 #define CLOCK_SLACK_MS 20
+/* Of hs_conn.state: a thread is calling on_state. */
+#define STATE_TELLING 0x80U
 
 void hs_conn_ref(struct hs_conn *c)
 {
@@ -29,19 +31,40 @@ void hs_conn_unref(struct hs_conn *c)
     mcache_free(c);
 }
 
+/* Until no other state has come meanwhile. */
+static void tell_states(struct hs_conn *c, enum nhttp_conn_state state)
+{
+    for (;;) {
+        uint8_t seen = (uint8_t)((unsigned)state | STATE_TELLING);
+        hs_call_on_state(c, state);
+        /* Acquire, release: pairs with itself and with the exchange in hs_conn_tell_state(). */
+        if (atomic_compare_exchange_strong_explicit(&c->state, &seen, (uint8_t)state,
+                                                    memory_order_acq_rel, memory_order_acquire))
+            return;
+        state = (enum nhttp_conn_state)(seen & ~(unsigned)STATE_TELLING);
+    }
+}
+
 void hs_conn_tell_state(struct hs_conn *c, enum nhttp_conn_state state)
 {
     const struct nhttp_server_options *options = &c->server->options;
     if (options->on_state == NULL)
         return;
-    /* Relaxed, both: it says which of two threads was the last, and orders nothing. */
+    /* Relaxed: the exchange looks again. */
     uint8_t before = atomic_load_explicit(&c->state, memory_order_relaxed);
     do {
-        if (before == (uint8_t)state || before >= NHTTP_CONN_HIJACKED)
+        unsigned told = before & ~(unsigned)STATE_TELLING;
+        if (told == (unsigned)state || told >= NHTTP_CONN_HIJACKED)
             return;
-    } while (!atomic_compare_exchange_weak_explicit(&c->state, &before, (uint8_t)state,
-                                                    memory_order_relaxed, memory_order_relaxed));
-    hs_call_on_state(c, state);
+        /* Acquire, release: pairs with the exchange below, so that calls come one after the other.
+         */
+    } while (!atomic_compare_exchange_weak_explicit(&c->state, &before,
+                                                    (uint8_t)((unsigned)state | STATE_TELLING),
+                                                    memory_order_acq_rel, memory_order_relaxed));
+    /* The end of a connection finds another thread that tells what came before: it goes on. */
+    if ((before & STATE_TELLING) != 0)
+        return;
+    tell_states(c, state);
 }
 
 void hs_conn_hold(struct hs_conn *c)
@@ -125,8 +148,7 @@ void hs_conn_end(struct netpoll_conn *conn, enum netpoll_close_reason reason, vo
         return;
     if (c->phase == HS_PHASE_WORK)
         hs_request_abandon(c);
-    if (c->phase == HS_PHASE_BODY || c->phase == HS_PHASE_DRAIN)
-        hs_request_unref(c->request);
+    hs_drop_request(c);
     c->phase = HS_PHASE_OVER;
     drop_partial(c);
     if (c->is_counted)

@@ -96,6 +96,8 @@ void hs_refuse(struct hs_conn *c, int status);
 /* The same of a body whose handler has the request already: it is overruled, or its answer is the
  * last one. */
 void hs_refuse_upload(struct hs_conn *c, int status);
+/* The body of the request, or what is left of it, will not come. */
+void hs_drop_request(struct hs_conn *c);
 /* Ends a connection whose request has been answered. */
 void hs_stop_drain(struct hs_conn *c, bool client_sends);
 

@@ -39,12 +39,21 @@ void hs_refuse(struct hs_conn *c, int status)
     hs_conn_finish(c, true);
 }
 
-static void give_up(struct hs_conn *c)
+void hs_drop_request(struct hs_conn *c)
 {
     if (c->phase == HS_PHASE_BODY) {
-        hs_request_free(c->request);
+        hs_count(c->server->counters, HS_COUNT_CANCELLED);
+        hs_record(c, c->request, 0, 0);
+    }
+    if (c->phase == HS_PHASE_BODY || c->phase == HS_PHASE_DRAIN) {
+        hs_request_unref(c->request);
         c->request = NULL;
     }
+}
+
+static void give_up(struct hs_conn *c)
+{
+    hs_drop_request(c);
     c->phase = HS_PHASE_OVER;
     hs_conn_let_go(c);
     /* One that is closing, which nobody can read from, goes on in order. */
@@ -112,12 +121,7 @@ static int parse_more(struct hs_conn *c, const void *data, size_t n)
 /* What a client that has gone left undone. */
 static bool drop_rest(struct hs_conn *c)
 {
-    if (c->phase == HS_PHASE_BODY) {
-        hs_count(c->server->counters, HS_COUNT_CANCELLED);
-        hs_record(c, c->request, 0, 0);
-        hs_request_free(c->request);
-        c->request = NULL;
-    }
+    hs_drop_request(c);
     hs_conn_finish(c, false);
     return false;
 }
@@ -337,9 +341,12 @@ static bool drain(struct hs_conn *c)
         return true;
     if (status == 0) {
         c->request = NULL;
-        c->phase = HS_PHASE_HEAD;
         hs_request_unref(request);
         hs_conn_let_go(c);
+        /* Relaxed: read by this thread, until there is another request. */
+        atomic_store_explicit(&c->rests_ms, (uint32_t)hs_now_ms(), memory_order_relaxed);
+        hs_conn_enter(c, HS_PHASE_HEAD);
+        hs_conn_tell_state(c, NHTTP_CONN_IDLE);
         return true;
     }
     bool is_at_end = netpoll_conn_is_at_end(c->conn);

@@ -7,6 +7,7 @@
 #include <linkbuffer/linkbuffer.h>
 
 #include <errno.h>
+#include <stdatomic.h>
 #include <unistd.h>
 
 #define POST(path, n) "POST " path " HTTP/1.1\r\nHost: a\r\nContent-Length: " #n "\r\n\r\n"
@@ -242,5 +243,68 @@ TEST_BOTH_MODES(http_callbacks, on_cancel_that_panics_changes_nothing)
     expect_answer(fd, NULL, 200, "late");
     client_close(fd);
     web.rig.expected_logs = 1;
+    web_finish_when_idle(&web);
+}
+
+/* Every request whose head was taken is told of, also one that a shutdown cuts off. */
+TEST_BOTH_MODES(http_callbacks, a_body_that_a_shutdown_cuts_off_is_told_of)
+{
+    struct plan plan = {PLAN_INIT};
+    struct web web = WEB_OF(plan, *mode);
+    web_start(&web);
+    int fd = web_dial(&web);
+    ask(fd, POST("/echo", 10) "abc");
+    WAIT_UNTIL(web_stats(&web).requests == 1);
+    cr_assert_eq(nhttp_server_shutdown(web.server, 50), 1);
+    cr_assert_eq(event_count(&plan.records), 1);
+    cr_assert_eq(event_count(&plan.destroyed), 1);
+    cr_assert_eq(web_stats(&web).cancelled, 1);
+    client_close(fd);
+    web_finish(&web);
+}
+
+/* Of the first connection: IDLE is being told, by a worker, while the connection ends. */
+struct order {
+    struct event idle, may_go_on, closed;
+    _Atomic uint64_t first;
+    _Atomic bool is_telling, overlapped;
+};
+
+static void watch_order(uint64_t conn_id, enum nhttp_conn_state state, void *arg)
+{
+    struct order *order = arg;
+    uint64_t none = 0;
+    (void)atomic_compare_exchange_strong(&order->first, &none, conn_id);
+    if (conn_id != atomic_load(&order->first))
+        return;
+    if (atomic_exchange(&order->is_telling, true))
+        atomic_store(&order->overlapped, true);
+    if (state == NHTTP_CONN_IDLE) {
+        event_add(&order->idle);
+        event_wait(&order->may_go_on, 1);
+    }
+    atomic_store(&order->is_telling, false);
+    if (state == NHTTP_CONN_CLOSED)
+        event_add(&order->closed);
+}
+
+Test(http_callbacks, states_are_told_one_after_the_other)
+{
+    struct order order = {.idle = EVENT_INIT, .may_go_on = EVENT_INIT, .closed = EVENT_INIT};
+    struct web web = {.options = {.on_state = watch_order, .arg = &order}, .pollers = 1};
+    web_start(&web);
+    int fd = web_dial(&web);
+    expect_answer(fd, GET("/"), 200, NULL);
+    event_wait(&order.idle, 1);
+    client_reset(fd);
+    WAIT_UNTIL(web_stats(&web).connections == 0);
+    /* The poller has done with the first one when it answers another. */
+    fd = web_dial(&web);
+    expect_answer(fd, GET("/"), 200, NULL);
+    client_close(fd);
+    cr_assert_eq(event_count(&order.closed), 0);
+    event_add(&order.may_go_on);
+    event_wait(&order.closed, 1);
+    cr_assert_not(atomic_load(&order.overlapped));
     web_finish_when_idle(&web);
 }

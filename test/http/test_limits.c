@@ -388,6 +388,30 @@ Test(http_limits, of_waiting_for_a_worker_without_workers)
     web_finish_when_idle(&web);
 }
 
+static int refuse_uploads(struct nhttp_request *request, struct nhttp_request_config *config,
+                          void *arg)
+{
+    (void)config;
+    (void)arg;
+    return nhttp_request_method(request) == NHTTP_METHOD_POST ? 403 : 0;
+}
+
+/* A connection is idle since the rest of a body has been thrown away, not since its last answer. */
+Test(http_limits, of_idleness_behind_a_body_that_nobody_took)
+{
+    struct web web = {.options = {.on_head = refuse_uploads, .idle_timeout_ms = 1500}};
+    web_start(&web);
+    int fd = web_dial(&web);
+    expect_answer(fd, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n", 403, NULL);
+    sleep_ms(1700);
+    ask(fd, "0123456789");
+    /* The time limits of the body are looked at once more meanwhile. */
+    sleep_ms(700);
+    expect_answer(fd, GET("/"), 200, NULL);
+    client_close(fd);
+    web_finish_when_idle(&web);
+}
+
 /* The handler goes on in peace; what it says is dropped, and the connection lives. */
 Test(http_limits, of_a_handlers_time)
 {

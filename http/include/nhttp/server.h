@@ -93,7 +93,11 @@ enum nhttp_conn_state {
     NHTTP_CONN_CLOSED = 4,   /**< the last one */
 };
 
-/** A connection has changed its state. Thread: handler or poller. It must not block. */
+/**
+ * A connection has changed its state. Calls for one connection come one after the other.
+ *
+ * Thread: whoever answers, or poller. It must not block.
+ */
 typedef void nhttp_conn_state_fn(uint64_t conn_id, enum nhttp_conn_state state, void *arg);
 
 /** A request that has been answered, or refused. */
@@ -213,7 +217,8 @@ nhttp_server_netpoll(const struct nhttp_server *server);
 
 /**
  * Stops accepting; closes idle connections at once and the others behind the answer to the request
- * that has begun. Otherwise as netpoll_server_shutdown().
+ * that has begun. Otherwise as netpoll_server_shutdown(), but for handlers on a pool: at the
+ * deadline they are cancelled, see nhttp_request_on_cancel(), and not waited for.
  */
 NHTTP_API NHTTP_MUST_CHECK int nhttp_server_shutdown(struct nhttp_server *server,
                                                      int64_t timeout_ms);
@@ -221,6 +226,11 @@ NHTTP_API NHTTP_MUST_CHECK int nhttp_server_shutdown(struct nhttp_server *server
 /**
  * Shuts the server down with a deadline of 0 if that has not been done, and frees it once no
  * request of it is unanswered.
+ *
+ * Waits for handlers on a pool of the server's own. On another pool handlers may still run, or
+ * begin, and call the other callbacks, until that pool has been ended or drained: before what
+ * options.arg points to goes, and before the runtime, whose own pool ends with it. The same holds
+ * for requests that are deferred.
  *
  * @param server  NULL does nothing
  * @return 0; -EDEADLK as netpoll_server_shutdown(), nothing freed
