@@ -29,9 +29,25 @@ struct lb_node *lb_block_user_node(const void *data, size_t n, linkbuffer_releas
     return lb_block_first_node(block, (uint8_t *)(uintptr_t)data, n);
 }
 
+struct lb_node *lb_block_file_node(const struct linkbuffer_file *range)
+{
+    struct lb_file_block *file = mcache_alloc(sizeof *file);
+    if (file == NULL)
+        return NULL;
+    struct linkbuffer_block *block = &file->user.block;
+    atomic_init(&block->count, 1);
+    block->kind = LB_BLOCK_FILE;
+    block->capacity = range->n;
+    file->user.release = range->release;
+    file->user.arg = range->arg;
+    file->fd = range->fd;
+    file->offset = range->offset;
+    return lb_block_first_node(block, lb_block_data(block), range->n);
+}
+
 static void block_free(struct linkbuffer_block *block)
 {
-    if (block->kind == LB_BLOCK_USER) {
+    if (block->kind >= LB_BLOCK_USER) {
         struct lb_user_block *user = (struct lb_user_block *)block;
         if (user->release != NULL)
             user->release(user->arg);
@@ -154,7 +170,7 @@ size_t lb_node_rest(const struct lb_node *node)
 size_t lb_node_room(const struct lb_node *node)
 {
     struct linkbuffer_block *block = node->block;
-    if (block->kind == LB_BLOCK_USER || !is_alone(block))
+    if (block->kind >= LB_BLOCK_USER || !is_alone(block))
         return 0;
     return lb_node_rest(node);
 }

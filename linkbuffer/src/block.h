@@ -8,6 +8,7 @@
 #include "node.h"
 
 #include <linkbuffer/block.h>
+#include <linkbuffer/file.h>
 #include <mcache/mcache.h>
 
 #include <errno.h>
@@ -21,7 +22,9 @@
 enum lb_block_kind {
     LB_BLOCK_OWN,  /* payload behind the header */
     LB_BLOCK_COPY, /* the same, filled by the reader with what it had to copy */
+    /* From here on nothing may be written behind a window, and nothing is held. */
     LB_BLOCK_USER, /* the caller's memory; struct lb_user_block */
+    LB_BLOCK_FILE, /* no memory: bytes of a file; struct lb_file_block */
 };
 
 struct linkbuffer_block {
@@ -38,6 +41,13 @@ struct lb_user_block {
     void *arg;
 };
 
+/* Of a range of `capacity` bytes. See file.h for what its windows point to. */
+struct lb_file_block {
+    struct lb_user_block user; /* first: both end alike */
+    int fd;
+    off_t offset;
+};
+
 _Static_assert(sizeof(struct linkbuffer_block) == LINKBUFFER_BLOCK_OVERHEAD,
                "the payload is aligned and fills its size class");
 
@@ -49,7 +59,7 @@ static inline uint8_t *lb_block_data(struct linkbuffer_block *block)
 /* Whether n bytes are so few of the block that copying them into one of their size pays. */
 static inline bool lb_block_is_underused(const struct linkbuffer_block *block, size_t n)
 {
-    return block->kind != LB_BLOCK_USER && block->capacity >= LB_BLOCK_COPY_MIN &&
+    return block->kind < LB_BLOCK_USER && block->capacity >= LB_BLOCK_COPY_MIN &&
            block->capacity / 4 > n;
 }
 
@@ -100,6 +110,8 @@ static inline struct lb_node *lb_block_node(size_t n)
 /* A window on the caller's memory; NULL: no memory, nothing taken. */
 struct lb_node *lb_block_user_node(const void *data, size_t n, linkbuffer_release_fn *release,
                                    void *arg);
+/* A window on a range of a file; NULL: no memory, nothing taken. */
+struct lb_node *lb_block_file_node(const struct linkbuffer_file *range);
 /* A window on a block that any thread may hold counts of; adds one. NULL: no memory. */
 struct lb_node *lb_node_create(struct linkbuffer_block *block, uint8_t *data, size_t n);
 /* A further window from where this one starts, which is the calling side's. NULL: no memory. */

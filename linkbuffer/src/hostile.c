@@ -55,7 +55,10 @@ int lb_hostile_peek(struct linkbuffer *lb, size_t n, const void **out)
     struct lb_node *copy = lb_block_node(n);
     if (copy == NULL)
         return -ENOMEM;
-    lb_reader_copy_out(reader, copy->data, n);
+    if (lb_reader_copy_out(reader, copy->data, n) < n) {
+        lb_node_destroy(copy);
+        return -EIO;
+    }
     reader->bytes_copied += n;
     *out = copy->data;
     lb_reader_retire(reader, copy);

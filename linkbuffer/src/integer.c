@@ -9,21 +9,26 @@
 #include <string.h>
 
 /* Where n readable bytes lie in one piece: in the first window, or copied into `spare`; NULL: there
- * are fewer. */
+ * are fewer, or they are a file's that cannot be read. */
 static __attribute__((noinline)) const uint8_t *look_further(struct linkbuffer *lb, uint8_t *spare,
                                                              size_t n)
 {
     lb_reader_pull(lb);
     if (lb->reader.len < n)
         return NULL;
-    lb_reader_copy_out(&lb->reader, spare, n);
-    return spare;
+    return lb_reader_copy_out(&lb->reader, spare, n) == n ? spare : NULL;
 }
 
 static inline const uint8_t *look(struct linkbuffer *lb, uint8_t *spare, size_t n)
 {
     struct lb_node *first = lb->reader.first;
     return first != NULL && first->len >= n ? first->data : look_further(lb, spare, n);
+}
+
+/* Why there are none. */
+static int why_none(const struct linkbuffer *lb, size_t n)
+{
+    return lb->reader.len < n ? -EAGAIN : -EIO;
 }
 
 /* n is a constant wherever these are called; then each is a load or a store and a byte swap. */
@@ -107,7 +112,7 @@ int linkbuffer_peek_u16_be(struct linkbuffer *lb, uint16_t *out)
     uint8_t spare[sizeof *out];
     const uint8_t *bytes = look(lb, spare, sizeof spare);
     if (bytes == NULL)
-        return -EAGAIN;
+        return why_none(lb, sizeof spare);
     *out = (uint16_t)from_be(bytes, sizeof spare);
     return 0;
 }
@@ -118,7 +123,7 @@ int linkbuffer_peek_u32_be(struct linkbuffer *lb, uint32_t *out)
     uint8_t spare[sizeof *out];
     const uint8_t *bytes = look(lb, spare, sizeof spare);
     if (bytes == NULL)
-        return -EAGAIN;
+        return why_none(lb, sizeof spare);
     *out = (uint32_t)from_be(bytes, sizeof spare);
     return 0;
 }
@@ -129,7 +134,7 @@ int linkbuffer_peek_u64_be(struct linkbuffer *lb, uint64_t *out)
     uint8_t spare[sizeof *out];
     const uint8_t *bytes = look(lb, spare, sizeof spare);
     if (bytes == NULL)
-        return -EAGAIN;
+        return why_none(lb, sizeof spare);
     *out = from_be(bytes, sizeof spare);
     return 0;
 }
@@ -140,7 +145,7 @@ int linkbuffer_peek_u16_le(struct linkbuffer *lb, uint16_t *out)
     uint8_t spare[sizeof *out];
     const uint8_t *bytes = look(lb, spare, sizeof spare);
     if (bytes == NULL)
-        return -EAGAIN;
+        return why_none(lb, sizeof spare);
     *out = (uint16_t)from_le(bytes, sizeof spare);
     return 0;
 }
@@ -151,7 +156,7 @@ int linkbuffer_peek_u32_le(struct linkbuffer *lb, uint32_t *out)
     uint8_t spare[sizeof *out];
     const uint8_t *bytes = look(lb, spare, sizeof spare);
     if (bytes == NULL)
-        return -EAGAIN;
+        return why_none(lb, sizeof spare);
     *out = (uint32_t)from_le(bytes, sizeof spare);
     return 0;
 }
@@ -162,7 +167,7 @@ int linkbuffer_peek_u64_le(struct linkbuffer *lb, uint64_t *out)
     uint8_t spare[sizeof *out];
     const uint8_t *bytes = look(lb, spare, sizeof spare);
     if (bytes == NULL)
-        return -EAGAIN;
+        return why_none(lb, sizeof spare);
     *out = from_le(bytes, sizeof spare);
     return 0;
 }

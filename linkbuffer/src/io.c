@@ -2,6 +2,7 @@
 #include "linkbuffer.h"
 #include "validate.h"
 
+#include <linkbuffer/file.h>
 #include <linkbuffer/io.h>
 
 #include <errno.h>
@@ -109,13 +110,25 @@ static int clip(struct iovec *iov, int count, size_t n)
     return count;
 }
 
+/* The same of what is a file's. */
+static ssize_t drain_file(struct linkbuffer *lb, int fd, size_t max)
+{
+    struct linkbuffer_file file;
+    if (linkbuffer_find_file(lb, &file) != 0)
+        return 0;
+    ssize_t sent = linkbuffer_send_file(fd, &file, max);
+    if (sent > 0)
+        lb_reader_consume(lb, (size_t)sent);
+    return sent;
+}
+
 ssize_t linkbuffer_drain_fd(struct linkbuffer *lb, int fd, size_t max)
 {
     LB_READER_CALL(lb);
     struct iovec iov[LB_DRAIN_IOV];
     int count = clip(iov, linkbuffer_iov(lb, iov, LB_DRAIN_IOV), max);
     if (count == 0)
-        return 0;
+        return lb->reader.has_file && max > 0 ? drain_file(lb, fd, max) : 0;
     ssize_t sent = send_again(fd, iov, count);
     if (sent > 0)
         lb_reader_consume(lb, (size_t)sent);

@@ -1,6 +1,7 @@
 /* Birth and end of a buffer, and what may be asked of it from either side. */
 #include "linkbuffer.h"
 
+#include "file.h"
 #include "validate.h"
 
 #include <mcache/mcache.h>
@@ -34,6 +35,8 @@ void linkbuffer_destroy(struct linkbuffer *lb)
     lb_reader_pull(lb);
     lb_node_destroy_all(lb->reader.done);
     lb_node_destroy_all(lb->reader.first);
+    if (lb->reader.has_file)
+        lb_node_destroy_all(lb->reader.file);
     lb_node_destroy_all(lb->writer.first);
     mcache_free(lb);
 }
@@ -57,7 +60,7 @@ static void count_nodes(const struct lb_node *node, struct linkbuffer_stats *out
 {
     for (; node != NULL; node = node->next) {
         out->blocks++;
-        out->bytes_held += node->block->capacity;
+        out->bytes_held += lb_node_is_file(node) ? 0 : node->block->capacity;
     }
 }
 
@@ -67,5 +70,7 @@ void linkbuffer_stats_read(struct linkbuffer *lb, struct linkbuffer_stats *out)
     lb_reader_pull(lb);
     *out = (struct linkbuffer_stats){.bytes_copied = lb->reader.bytes_copied};
     count_nodes(lb->reader.first, out);
+    if (lb->reader.has_file)
+        count_nodes(lb->reader.file, out);
     count_nodes(lb->reader.done, out);
 }

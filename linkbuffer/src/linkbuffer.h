@@ -16,33 +16,41 @@ struct lb_chain {
     struct lb_node *first;
     struct lb_node *last;
     size_t len;
+    bool has_file; /* it may have windows on files */
 };
 
-/* Of a position that is kept; it comes round after 36 PB. */
-#define LB_POSITION_MASK (((uint64_t)1 << 55) - 1)
+/* Of a position that is kept; it comes round after 18 PB. */
+#define LB_POSITION_MASK (((uint64_t)1 << 54) - 1)
+/* In chain_len of a chain in the mailbox: it may have windows on files. */
+#define LB_CHAIN_HAS_FILE (SIZE_MAX / 2 + 1)
 
 struct lb_reader {
-    struct lb_node *first; /* readable; no window is empty */
-    struct lb_node *last;
-    size_t len;
-    struct lb_node *done;    /* consumed, kept until release */
-    struct lb_node *settled; /* the last one that linkbuffer_settle() has left; NULL: none */
+    struct lb_node *first; /* readable, up to the first file; no window is empty */
+    struct lb_node *last;  /* of all that is readable */
+    size_t len;            /* likewise */
+    struct lb_node *done;  /* consumed, kept until release */
+    union {
+        struct lb_node *settled; /* the last one that linkbuffer_settle() has left; NULL: none */
+        struct lb_node *file;    /* with has_file: the first file and what comes behind it */
+    };
     size_t bytes_copied;
-    uint64_t searched : 55; /* position, counted as consumed is: no searched_for before it */
+    uint64_t searched : 54; /* position, counted as consumed is: no searched_for before it */
     uint64_t searched_for : 8;
     uint64_t exposed : 1; /* the caller may hold a pointer into the first node */
+    uint64_t has_file : 1;
 };
 
 struct lb_writer {
     struct lb_node *first; /* written, not flushed; only a held place may be empty */
     struct lb_node *last;
     size_t len;
-    uint16_t room;       /* bytes behind the last window that this side may extend it by */
-    uint16_t copied;     /* of len, bytes in blocks allocated here, up to LB_BLOCK_AHEAD_MAX */
-    uint8_t chunk;       /* LB_CHUNK_UNIT: to allocate for the first block of a flush */
-    uint8_t last_chunk;  /* LB_CHUNK_UNIT: what the last flush copied, up to LB_CHUNK_MAX */
-    uint8_t input_level; /* size of blocks to receive into: 4 KiB at 1, doubling; 0: unused */
-    bool is_held;        /* first lies behind flushed bytes, in a block kept for a demand */
+    uint16_t room;           /* bytes behind the last window that this side may extend it by */
+    uint16_t copied;         /* of len, bytes in blocks allocated here, up to LB_BLOCK_AHEAD_MAX */
+    uint8_t chunk;           /* LB_CHUNK_UNIT: to allocate for the first block of a flush */
+    uint8_t last_chunk;      /* LB_CHUNK_UNIT: what the last flush copied, up to LB_CHUNK_MAX */
+    uint8_t input_level : 7; /* size of blocks to receive into: 4 KiB at 1, doubling; 0: unused */
+    uint8_t has_file : 1;    /* what is written may have windows on files */
+    bool is_held;            /* first lies behind flushed bytes, in a block kept for a demand */
 };
 
 struct linkbuffer {
@@ -57,7 +65,8 @@ struct linkbuffer {
      *
      * In front of it is a slot for one chain, which costs no read-modify-write. The writer fills it
      * when both are empty, so what it holds is older than what the mailbox holds; a reader looks at
-     * the mailbox first and takes from the slot first.
+     * the mailbox first and takes from the slot first. A chain with files goes into the mailbox, so
+     * what the slot holds may be read through.
      */
     _Atomic(struct lb_node *) slot;
     _Atomic(struct lb_node *) mailbox;
@@ -122,8 +131,8 @@ static inline void lb_reader_retire(struct lb_reader *reader, struct lb_node *no
 }
 /* Puts an empty window on a block of its own in front of *link; NULL: no memory. */
 struct lb_node *lb_reader_insert_copy(struct lb_node **link, size_t capacity);
-/* Copies the first n readable bytes. */
-void lb_reader_copy_out(const struct lb_reader *reader, void *into, size_t n);
+/* Copies the first n readable bytes; how many, fewer when a file could not be read. */
+size_t lb_reader_copy_out(const struct lb_reader *reader, void *into, size_t n);
 /* Moves the readable chain to *out; pointers into it stay valid until release. 0 or -ENOMEM. */
 int lb_reader_detach(struct linkbuffer *lb, struct lb_chain *out);
 

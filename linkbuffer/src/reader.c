@@ -1,4 +1,5 @@
 /* Bytes out: taken from the mailbox, read in place, given back by release. Reader side. */
+#include "file.h"
 #include "hostile.h"
 #include "linkbuffer.h"
 #include "validate.h"
@@ -47,16 +48,20 @@ void lb_reader_empty_mailbox(struct linkbuffer *lb)
     struct lb_node *chain = atomic_exchange_explicit(&lb->mailbox, NULL, memory_order_acquire);
     struct lb_node *newest_last = chain->chain_last;
     struct lb_node *newer = NULL;
+    size_t marks = 0;
     while (chain != NULL) {
         struct lb_node *last = chain->chain_last;
         struct lb_node *older = last->next;
         assert(chain->chain_len > 0);
         last->next = newer;
-        reader->len += chain->chain_len;
+        marks |= chain->chain_len;
+        reader->len += chain->chain_len & ~LB_CHAIN_HAS_FILE;
         newer = chain;
         chain = older;
     }
     lb_reader_append(reader, newer, newest_last);
+    if ((marks & LB_CHAIN_HAS_FILE) != 0 && !reader->has_file)
+        lb_reader_split(reader);
 }
 
 /* The caller may hold a pointer into the first window. Nothing is stored when that is known. */
@@ -66,17 +71,11 @@ static inline void expose_first(struct lb_reader *reader)
         reader->exposed = 1;
 }
 
-/* Takes n bytes off the first window, which has them. */
-static inline void trim_first(struct lb_reader *reader, size_t n)
+/* The first window has been consumed whole. */
+static inline void take_first(struct lb_reader *reader, struct lb_node *node)
 {
-    struct lb_node *node = reader->first;
-    if (n < node->len) {
-        node->data += n;
-        node->len -= n;
-        return;
-    }
     reader->first = node->next;
-    if (reader->first == NULL)
+    if (reader->last == node)
         reader->last = NULL;
     if (reader->settled == node)
         reader->settled = NULL;
@@ -86,16 +85,38 @@ static inline void trim_first(struct lb_reader *reader, size_t n)
     lb_reader_retire(reader, node);
 }
 
+/* Consumes up to n bytes of the chain; what is left of n. */
+static inline size_t consume_chain(struct lb_reader *reader, size_t n)
+{
+    while (n > 0) {
+        struct lb_node *node = reader->first;
+        if (node == NULL)
+            return n;
+        if (n < node->len) {
+            node->data += n;
+            node->len -= n;
+            return 0;
+        }
+        n -= node->len;
+        take_first(reader, node);
+    }
+    return 0;
+}
+
+static __attribute__((noinline)) void consume_files(struct lb_reader *reader, size_t n)
+{
+    lb_reader_join_file(reader);
+    n = consume_chain(reader, n);
+    assert(n == 0); /* len is the sum of the windows */
+    lb_reader_split(reader);
+}
+
 void lb_reader_consume(struct linkbuffer *lb, size_t n)
 {
-    struct lb_reader *reader = &lb->reader;
     lb_reader_count_consumed(lb, n);
-    while (n > 0) {
-        assert(reader->first != NULL); /* len is the sum of the windows */
-        size_t step = min_size(n, reader->first->len);
-        trim_first(reader, step);
-        n -= step;
-    }
+    n = consume_chain(&lb->reader, n);
+    if (__builtin_expect(n > 0, 0))
+        consume_files(&lb->reader, n);
 }
 
 /* Takes the window behind this one out of the chain and gives it to the caller. */
@@ -179,7 +200,7 @@ static inline int want(struct linkbuffer *lb, size_t n)
 /* What was flushed last, when nothing else is readable; otherwise NULL. It stays where it is. */
 static inline struct lb_node *look_at_slot(struct linkbuffer *lb)
 {
-    if (lb->reader.first != NULL)
+    if (lb->reader.last != NULL)
         return NULL;
     /* Both pair as in lb_reader_pull(). */
     bool more = atomic_load_explicit(&lb->mailbox, memory_order_acquire) != NULL;
@@ -245,6 +266,8 @@ static __attribute__((noinline)) int peek_pulled_up(struct linkbuffer *lb, size_
 {
     struct lb_reader *reader = &lb->reader;
     int status = want(lb, n);
+    if (status == 0 && reader->has_file)
+        status = lb_reader_load(reader, n, n);
     if (status == 0 && reader->first->len < n)
         status = pull_up(reader, n);
     if (status == 0) {
@@ -281,8 +304,8 @@ int linkbuffer_skip(struct linkbuffer *lb, size_t n)
 }
 
 /*
- * Offset of the first delimiter at or behind `from`; -EAGAIN: there is none. *windows: how many
- * were looked at.
+ * Offset of the first delimiter at or behind `from`; -EAGAIN: there is none; -EIO. *windows: how
+ * many were looked at in front of the first file.
  */
 static ssize_t find(const struct lb_reader *reader, uint8_t delimiter, size_t from, size_t *windows)
 {
@@ -298,7 +321,10 @@ static ssize_t find(const struct lb_reader *reader, uint8_t delimiter, size_t fr
         before += node->len;
         ++*windows;
     }
-    return -EAGAIN;
+    if (!reader->has_file)
+        return -EAGAIN;
+    ssize_t offset = lb_file_find(reader->file, delimiter, from > before ? from - before : 0);
+    return offset < 0 ? offset : (ssize_t)before + offset;
 }
 
 /* Remembers what was searched in vain. */
@@ -308,7 +334,7 @@ static void note_search(struct lb_reader *reader, uint8_t delimiter, size_t cons
     reader->searched_for = delimiter;
     reader->searched = (consumed + reader->len) & LB_POSITION_MASK;
     /* So that to pass them again and again does not cost the square of their number. */
-    if (windows > LB_SEARCH_WINDOWS)
+    if (windows > LB_SEARCH_WINDOWS && !reader->has_file)
         (void)pull_up(reader, reader->len);
 }
 
@@ -325,7 +351,7 @@ ssize_t linkbuffer_find(struct linkbuffer *lb, uint8_t delimiter)
         from = 0;
     size_t windows;
     ssize_t offset = find(reader, delimiter, from, &windows);
-    if (offset < 0)
+    if (offset == -EAGAIN)
         note_search(reader, delimiter, consumed, windows);
     return offset;
 }
@@ -341,14 +367,18 @@ int linkbuffer_until(struct linkbuffer *lb, uint8_t delimiter, const void **out,
     return status;
 }
 
-void lb_reader_copy_out(const struct lb_reader *reader, void *into, size_t n)
+size_t lb_reader_copy_out(const struct lb_reader *reader, void *into, size_t n)
 {
     size_t copied = 0;
-    for (const struct lb_node *node = reader->first; copied < n; node = node->next) {
+    const struct lb_node *node = reader->first;
+    for (; copied < n && node != NULL; node = node->next) {
         size_t step = min_size(n - copied, node->len);
         memcpy((uint8_t *)into + copied, node->data, step);
         copied += step;
     }
+    if (copied < n)
+        copied += lb_file_copy_out(reader->file, (uint8_t *)into + copied, n - copied);
+    return copied;
 }
 
 size_t linkbuffer_read(struct linkbuffer *lb, void *into, size_t n)
@@ -356,15 +386,24 @@ size_t linkbuffer_read(struct linkbuffer *lb, void *into, size_t n)
     LB_READER_CALL(lb);
     lb_reader_pull(lb);
     n = min_size(n, lb->reader.len);
-    lb_reader_copy_out(&lb->reader, into, n);
+    n = lb_reader_copy_out(&lb->reader, into, n);
     lb_reader_consume(lb, n);
     return n;
+}
+
+/* Makes the first readable byte lie in the first window. */
+static __attribute__((noinline)) int look_for_byte(struct linkbuffer *lb)
+{
+    int status = want(lb, 1);
+    if (status == 0 && lb->reader.first == NULL)
+        status = lb_reader_load(&lb->reader, 1, SIZE_MAX);
+    return status;
 }
 
 int linkbuffer_read_byte(struct linkbuffer *lb, uint8_t *out)
 {
     LB_READER_CALL(lb);
-    int status = want(lb, 1);
+    int status = lb->reader.first == NULL ? look_for_byte(lb) : 0;
     if (status == 0) {
         *out = *lb->reader.first->data;
         lb_reader_consume(lb, 1);
@@ -378,13 +417,14 @@ int lb_reader_detach(struct linkbuffer *lb, struct lb_chain *out)
     struct lb_reader *reader = &lb->reader;
     struct lb_node *chain = look_at_slot(lb);
     if (chain != NULL) {
-        *out = (struct lb_chain){chain, chain->chain_last, chain->chain_len};
+        *out =
+            (struct lb_chain){.first = chain, .last = chain->chain_last, .len = chain->chain_len};
         consume_slot(lb, chain->chain_len);
         return 0;
     }
     lb_reader_pull(lb);
-    *out = (struct lb_chain){reader->first, reader->last, reader->len};
-    if (reader->first == NULL)
+    *out = (struct lb_chain){.last = reader->last, .len = reader->len};
+    if (reader->last == NULL)
         return 0;
     if (reader->exposed) {
         struct lb_node *hold = lb_node_share(reader->first, 0);
@@ -392,6 +432,9 @@ int lb_reader_detach(struct linkbuffer *lb, struct lb_chain *out)
             return -ENOMEM;
         lb_reader_retire(reader, hold);
     }
+    out->has_file = reader->has_file;
+    lb_reader_join_file(reader);
+    out->first = reader->first;
     lb_reader_count_consumed(lb, reader->len);
     reader->first = NULL;
     reader->last = NULL;

@@ -59,7 +59,7 @@ void linkbuffer_settle(struct linkbuffer *lb, size_t copy_limit)
     LB_READER_CALL(lb);
     struct lb_reader *reader = &lb->reader;
     lb_reader_pull(lb);
-    if (reader->first != NULL) {
+    if (reader->first != NULL && !reader->has_file) {
         /* The first one again: it has been consumed from, or others have left its block. */
         struct lb_node *previous = settle_next(lb, NULL, copy_limit);
         if (reader->settled != NULL)

@@ -1,4 +1,5 @@
 /* Readable bytes that get a life of their own. Reader side of the original. */
+#include "file.h"
 #include "linkbuffer.h"
 #include "validate.h"
 
@@ -102,6 +103,23 @@ static int cut_first(struct linkbuffer *lb, size_t n, struct lb_reader *to)
     return 0;
 }
 
+/* The same where files are among what is readable. */
+static int cut_files(struct linkbuffer *lb, size_t n, struct lb_reader *to)
+{
+    lb_reader_join_file(&lb->reader);
+    int status = cut(lb, n, to);
+    lb_reader_split(&lb->reader);
+    lb_reader_split(to);
+    return status;
+}
+
+static int cut_any(struct linkbuffer *lb, size_t n, struct lb_reader *to)
+{
+    if (lb->reader.has_file)
+        return cut_files(lb, n, to);
+    return n > 0 && n < lb->reader.first->len ? cut_first(lb, n, to) : cut(lb, n, to);
+}
+
 int linkbuffer_slice(struct linkbuffer *lb, size_t n, struct linkbuffer **out)
 {
     LB_READER_CALL(lb);
@@ -114,8 +132,7 @@ int linkbuffer_slice(struct linkbuffer *lb, size_t n, struct linkbuffer **out)
     int status = linkbuffer_create(&slice);
     if (status != 0)
         return status;
-    status = n > 0 && n < lb->reader.first->len ? cut_first(lb, n, &slice->reader)
-                                                : cut(lb, n, &slice->reader);
+    status = cut_any(lb, n, &slice->reader);
     atomic_init(&slice->flushed, slice->reader.len);
     if (status != 0) {
         linkbuffer_destroy(slice);

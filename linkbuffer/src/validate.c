@@ -1,7 +1,7 @@
 /* Checks of one side's invariants, in builds with assertions. The other side may be at work. */
 #include "validate.h"
 
-#include "linkbuffer.h"
+#include "file.h"
 
 #ifndef NDEBUG
 
@@ -21,7 +21,7 @@ static void validate_window(const struct lb_node *node)
     assert(block != NULL);
     /* Relaxed: this window's own count is enough, whatever the others do. */
     assert(atomic_load_explicit(&block->count, memory_order_relaxed) >= 1);
-    if (block->kind == LB_BLOCK_USER) {
+    if (block->kind >= LB_BLOCK_USER) {
         assert(node->len <= block->capacity);
     } else {
         assert(node->data >= (const uint8_t *)(block + 1));
@@ -29,20 +29,32 @@ static void validate_window(const struct lb_node *node)
     }
 }
 
-/* The windows are within their blocks, and their bytes add up; gives whether all were seen. */
-static bool validate_chain(const struct lb_node *first, const struct lb_node *last, size_t len)
+/* The next window, in the chain or in what follows it. */
+static const struct lb_node *next_of(const struct lb_node *node, const struct lb_node **rest)
+{
+    if (node != NULL && node->next != NULL)
+        return node->next;
+    const struct lb_node *next = *rest;
+    *rest = NULL;
+    return next;
+}
+
+/* The windows are within their blocks, and their bytes add up; gives whether all were seen. `rest`
+ * follows the chain. */
+static bool validate_chain(const struct lb_node *first, const struct lb_node *rest,
+                           const struct lb_node *last, size_t len)
 {
     size_t sum = 0;
-    const struct lb_node *node = first;
-    assert((first == NULL) == (last == NULL));
-    for (int i = 0; node != NULL; i++, node = node->next) {
+    const struct lb_node *node = first != NULL ? first : next_of(NULL, &rest);
+    assert((node == NULL) == (last == NULL));
+    for (int i = 0; node != NULL; i++, node = next_of(node, &rest)) {
         if (i == LB_VALIDATE_MAX) {
             assert(sum < len);
             return false;
         }
         validate_window(node);
         sum += node->len;
-        assert((node->next == NULL) == (node == last));
+        assert((node->next == NULL && rest == NULL) == (node == last));
     }
     assert(sum == len);
     return true;
@@ -58,13 +70,15 @@ static bool is_in(const struct lb_node *first, const struct lb_node *wanted)
 void lb_validate_reader(const struct linkbuffer *lb)
 {
     const struct lb_reader *reader = &lb->reader;
-    bool all = validate_chain(reader->first, reader->last, reader->len);
-    if (all && reader->settled != NULL)
+    const struct lb_node *file = reader->has_file ? reader->file : NULL;
+    bool all = validate_chain(reader->first, file, reader->last, reader->len);
+    assert(!reader->has_file || (file != NULL && lb_node_is_file(file)));
+    if (all && file == NULL && reader->settled != NULL)
         assert(is_in(reader->first, reader->settled));
     assert(!reader->exposed || reader->first != NULL);
     const struct lb_node *node = reader->first;
     for (int i = 0; node != NULL && i < LB_VALIDATE_MAX; i++, node = node->next)
-        assert(node->len > 0);
+        assert(node->len > 0 && !lb_node_is_file(node));
     node = reader->done;
     for (int i = 0; node != NULL && i < LB_VALIDATE_MAX; i++, node = node->next)
         validate_window(node);
@@ -80,12 +94,12 @@ void lb_validate_writer(const struct linkbuffer *lb)
     const struct lb_writer *writer = &lb->writer;
     const struct lb_node *last = writer->last;
     const struct lb_node *node = writer->first;
-    validate_chain(node, last, writer->len);
+    validate_chain(node, NULL, last, writer->len);
     assert(!writer->is_held || node != NULL);
     for (int i = 0; node != NULL && i < LB_VALIDATE_MAX; i++, node = node->next)
         assert(node->len > 0 || (writer->is_held && node == writer->first && node == last));
     if (writer->room > 0) {
-        assert(last != NULL && last->block->kind != LB_BLOCK_USER);
+        assert(last != NULL && last->block->kind < LB_BLOCK_USER);
         assert(writer->room <= (size_t)(block_end(last->block) - (last->data + last->len)));
     }
 

@@ -42,11 +42,13 @@ static inline void link_chain(struct lb_writer *writer, struct lb_chain chain)
     writer->last = chain.last;
     writer->len += chain.len;
     writer->room = 0;
+    if (chain.has_file)
+        writer->has_file = 1;
 }
 
 static inline void link_node(struct lb_writer *writer, struct lb_node *node)
 {
-    link_chain(writer, (struct lb_chain){node, node, node->len});
+    link_chain(writer, (struct lb_chain){.first = node, .last = node, .len = node->len});
 }
 
 static inline void start_block(struct lb_writer *writer, struct lb_node *node, size_t n)
@@ -222,6 +224,30 @@ int linkbuffer_write_ref(struct linkbuffer *lb, const void *data, size_t n,
     return 0;
 }
 
+/* What offset and n say is within what a file can have. */
+static bool is_range(const struct linkbuffer_file *file)
+{
+    return file->fd >= 0 && file->offset >= 0 && file->n <= (size_t)(INT64_MAX - file->offset);
+}
+
+int linkbuffer_write_file(struct linkbuffer *lb, const struct linkbuffer_file *file)
+{
+    LB_WRITER_CALL(lb);
+    if (!is_range(file))
+        return -EINVAL;
+    if (file->n == 0) {
+        if (file->release != NULL)
+            file->release(file->arg);
+        return 0;
+    }
+    struct lb_node *node = lb_block_file_node(file);
+    if (node == NULL)
+        return -ENOMEM;
+    link_node(&lb->writer, node);
+    lb->writer.has_file = 1;
+    return 0;
+}
+
 int linkbuffer_adopt(struct linkbuffer *lb, struct linkbuffer_block *block, const void *data,
                      size_t n)
 {
@@ -249,13 +275,14 @@ int linkbuffer_append(struct linkbuffer *lb, struct linkbuffer *from)
 }
 
 /* Puts the chain on top of those the reader has not taken yet. */
-static inline void publish(struct linkbuffer *lb, struct lb_node *chain)
+static inline void publish(struct linkbuffer *lb, struct lb_node *chain, bool has_file)
 {
     struct lb_node *last = chain->chain_last;
     /* Relaxed: this side stored it; it is not followed, only linked to. */
     struct lb_node *older = atomic_load_explicit(&lb->mailbox, memory_order_relaxed);
     /* Relaxed: see the stores of the reader. */
-    if (older == NULL && atomic_load_explicit(&lb->slot, memory_order_relaxed) == NULL) {
+    if (!has_file && older == NULL &&
+        atomic_load_explicit(&lb->slot, memory_order_relaxed) == NULL) {
         last->next = NULL;
         /* Release: pairs with the load in lb_reader_pull(). */
         atomic_store_explicit(&lb->slot, chain, memory_order_release);
@@ -289,23 +316,24 @@ static inline void begin_anew(struct lb_writer *writer)
 }
 
 /* Hands what is written, which is not nothing, to the reader. */
-static inline size_t hand_over(struct linkbuffer *lb)
+static inline size_t hand_over(struct linkbuffer *lb, bool has_file)
 {
     struct lb_writer *writer = &lb->writer;
     struct lb_node *chain = writer->first;
     size_t n = writer->len;
     chain->chain_last = writer->last;
-    chain->chain_len = n;
+    chain->chain_len = has_file ? n | LB_CHAIN_HAS_FILE : n;
     begin_anew(writer);
     size_t flushed = atomic_load_explicit(&lb->flushed, memory_order_relaxed) + n;
     /* Before the mailbox, so that consumed never overtakes it; pairs with linkbuffer_unread(). */
     atomic_store_explicit(&lb->flushed, flushed, memory_order_release);
-    publish(lb, chain);
+    publish(lb, chain, has_file);
     return n;
 }
 
-/* Of a buffer that is received into: while a demand is unmet, the place behind is held. */
-static __attribute__((noinline)) size_t flush_input(struct linkbuffer *lb)
+/* With files; or of a buffer that is received into: while a demand is unmet, the place behind is
+ * held. */
+static __attribute__((noinline)) size_t flush_specially(struct linkbuffer *lb)
 {
     struct lb_writer *writer = &lb->writer;
     if (writer->len == 0) {
@@ -313,8 +341,10 @@ static __attribute__((noinline)) size_t flush_input(struct linkbuffer *lb)
             lb_input_unhold(lb);
         return 0;
     }
-    struct lb_node *place = lb_input_flush(lb);
-    size_t n = hand_over(lb);
+    struct lb_node *place = writer->input_level != 0 ? lb_input_flush(lb) : NULL;
+    bool has_file = writer->has_file;
+    writer->has_file = 0;
+    size_t n = hand_over(lb, has_file);
     if (place != NULL) {
         writer->first = place;
         writer->last = place;
@@ -327,7 +357,7 @@ static __attribute__((noinline)) size_t flush_input(struct linkbuffer *lb)
 size_t linkbuffer_flush(struct linkbuffer *lb)
 {
     LB_WRITER_CALL(lb);
-    if (lb->writer.input_level != 0)
-        return flush_input(lb);
-    return lb->writer.len == 0 ? 0 : hand_over(lb);
+    if (lb->writer.input_level != 0 || lb->writer.has_file)
+        return flush_specially(lb);
+    return lb->writer.len == 0 ? 0 : hand_over(lb, false);
 }

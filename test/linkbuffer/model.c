@@ -2,6 +2,7 @@
 #include "model.h"
 
 #include <criterion/criterion.h>
+#include <linkbuffer/file.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/uio.h>
@@ -48,5 +49,11 @@ void model_check_content(struct model *m)
         cr_assert_eq(memcmp(iov[i].iov_base, m->bytes + at, iov[i].iov_len), 0);
         at += iov[i].iov_len;
     }
-    cr_assert_eq(at, m->unread);
+    struct linkbuffer_file file;
+    if (at == m->unread)
+        return;
+    cr_assert_eq(linkbuffer_find_file(m->lb, &file), (ssize_t)at);
+    cr_assert_gt(file.n, 0);
+    cr_assert_leq(at + file.n, m->unread);
+    cr_assert_leq(at + linkbuffer_file_len(m->lb), m->unread);
 }

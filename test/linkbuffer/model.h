@@ -36,7 +36,7 @@ void model_hold(struct model *m, const void *shown, size_t n);
 void model_check_held(struct model *m);
 void model_drop_held(struct model *m);
 void model_consume(struct model *m, size_t n);
-/* What is readable is what the model says, and no window is empty. */
+/* What is readable, up to the first file, is what the model says, and no window is empty. */
 void model_check_content(struct model *m);
 
 #endif

@@ -8,14 +8,17 @@
 
 #include <criterion/criterion.h>
 #include <errno.h>
+#include <linkbuffer/file.h>
 #include <linkbuffer/io.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum {
     BUFFERS = 6,
-    HOT = 64 * 1024 - 64
+    HOT = 64 * 1024 - 64,
+    FILE_BYTES = 1 << 17
 };
 
 /* The first two live for the whole run, the rest are slices. */
@@ -26,6 +29,7 @@ static size_t lent;
 static size_t given_back;
 static uint64_t random_state;
 static size_t content;
+static int file_fd; /* the pattern from 0 on; -1: a run without files */
 
 static size_t random_below(size_t n)
 {
@@ -126,6 +130,34 @@ static void do_write_ref(struct model *m, size_t n)
     } else {
         free(memory);
     }
+}
+
+static void do_write_file(struct model *m, size_t n)
+{
+    size_t offset = random_below(FILE_BYTES - n);
+    struct linkbuffer_file file = {
+        .fd = file_fd, .offset = (off_t)offset, .n = n, .release = give_back};
+    if (file_fd < 0)
+        return;
+    file.arg = malloc(1);
+    cr_assert_not_null(file.arg);
+    if (succeeded(linkbuffer_write_file(m->lb, &file))) {
+        pattern_fill(m->bytes + m->unread + m->written, n, offset);
+        lent++;
+        m->written += n;
+    } else {
+        free(file.arg);
+    }
+}
+
+static void do_load(struct model *m, size_t n)
+{
+    n = random_demand(m);
+    int status = linkbuffer_load(m->lb, n);
+    if (n > m->unread)
+        cr_assert_eq(status, -EAGAIN);
+    else
+        (void)succeeded(status);
 }
 
 static void do_write_direct(struct model *m, size_t n)
@@ -423,11 +455,12 @@ static void do_drain(struct model *m, size_t n)
 static void step(void)
 {
     static void (*const writes[])(struct model *, size_t) = {
-        do_write,  do_reserve, do_write_ref,     do_adopt, do_adopt, do_flush,       do_flush,
-        do_commit, do_append,  do_write_integer, do_input, do_input, do_write_direct};
+        do_write, do_reserve, do_write_ref,    do_adopt,     do_adopt,
+        do_flush, do_flush,   do_commit,       do_append,    do_write_integer,
+        do_input, do_input,   do_write_direct, do_write_file};
     static void (*const reads[])(struct model *, size_t) = {
         do_next,    do_next,    do_peek,   do_peek, do_skip,     do_read,     do_until, do_slice,
-        do_release, do_release, do_settle, do_need, do_read_u16, do_read_u64, do_pull};
+        do_release, do_release, do_settle, do_need, do_read_u16, do_read_u64, do_pull,  do_load};
     struct model *m = &models[random_below(BUFFERS)];
     if (m->lb == NULL)
         m = &models[random_below(2)];
@@ -444,10 +477,11 @@ static void step(void)
     check(m);
 }
 
-static void run(uint64_t seed_of_run, size_t steps)
+static void run(uint64_t seed_of_run, size_t steps, int fd)
 {
     size_t before = live_bytes();
     lent = given_back = 0;
+    file_fd = seed_of_run % 2 == 0 ? fd : -1;
     random_state = seed_of_run * 0x9E3779B97F4A7C15U + 1;
     models[0].lb = make_buffer();
     models[1].lb = make_buffer();
@@ -480,7 +514,14 @@ Test(random, operations_agree_with_a_flat_array, .fini = tell_seed)
     const char *from = getenv("SEED");
     seed = from == NULL ? 1 : strtoull(from, NULL, 10);
     failed = true;
+    char name[] = "/tmp/linkbuffer-XXXXXX";
+    int fd = mkstemp(name);
+    cr_assert_geq(fd, 0);
+    unlink(name);
+    for (size_t at = 0; at < FILE_BYTES; at += 4096)
+        send_pattern(fd, 4096, at);
     for (uint64_t end = seed + 25; seed < end; seed++)
-        run(seed, 6000);
+        run(seed, 6000, fd);
+    close(fd);
     failed = false;
 }

@@ -74,13 +74,15 @@ LINKBUFFER_API LINKBUFFER_MUST_CHECK ssize_t linkbuffer_fill_fd(struct linkbuffe
  * Writes readable bytes to a descriptor, in one gathered write, and consumes those it took.
  *
  * On sockets without SIGPIPE; on other descriptors as writev(2), which raises it when a pipe has
- * no reader. Interrupted writes are repeated. What was taken keeps its memory until
+ * no reader. Interrupted writes are repeated. A range of a file is sent by a call of its own, as by
+ * linkbuffer_send_file() in file.h. What was taken keeps its memory until
  * linkbuffer_release().
  *
  * @param fd   borrowed
  * @param max  bytes to write at most
  * @return bytes taken, which may be fewer than there are; 0 when nothing is readable or max is 0;
- *         -EAGAIN, -EPIPE and other errors of sendmsg(2) and writev(2), and nothing is consumed
+ *         -EAGAIN, -EPIPE and other errors of sendmsg(2) and writev(2), and nothing is consumed;
+ *         -EIO when a file has become shorter
  *
  * Thread: reader. Blocks as long as the write does.
  */
