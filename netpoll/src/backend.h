@@ -26,8 +26,9 @@ struct np_backend {
     int (*add)(struct np_poller *poller, struct np_fd *fd);
     /* Ends everything that is in flight; fd->ops->closed() follows, never before this returns. */
     void (*remove)(struct np_poller *poller, struct np_fd *fd);
-    /* Asks for output until lend_output() gives nothing. */
-    int (*start_output)(struct np_poller *poller, struct np_fd *fd);
+    /* Asks for output until lend_output() gives nothing. is_full: the last attempt has given
+     * -EAGAIN. */
+    int (*start_output)(struct np_poller *poller, struct np_fd *fd, bool is_full);
     /* What is wanted from now on; says the same as often as it likes. */
     int (*set_input)(struct np_poller *poller, struct np_fd *fd, bool wanted);
     /* One attempt by whoever owns the send turn, on any thread. Bytes or -errno. */

@@ -169,7 +169,8 @@ static void write_ready(struct epoll_state *state, struct np_fd *fd)
             fd->flags &= (uint16_t)~NP_FD_OUTPUT_WANTED;
             return;
         }
-        ssize_t result = np_socket_send(fd, iov, n);
+        ssize_t result =
+            n == NP_OUTPUT_FILE ? fd->ops->send_file(fd, budget) : np_socket_send(fd, iov, n);
         if (result == -EAGAIN)
             return;
         if (result < 0)
@@ -186,9 +187,14 @@ static void write_ready(struct epoll_state *state, struct np_fd *fd)
     }
 }
 
-static int epoll_start_output(struct np_poller *poller, struct np_fd *fd)
+static int epoll_start_output(struct np_poller *poller, struct np_fd *fd, bool is_full)
 {
     fd->flags |= NP_FD_OUTPUT_WANTED;
+    /* No edge comes for what has not been full. */
+    if (!is_full) {
+        fd->flags |= NP_FD_WRITABLE;
+        list_ready(poller->backend_state, fd);
+    }
     /* For a unix socket this asks for OUT; an edge that came before is told again: epoll(7). */
     return (fd->flags & NP_FD_UNIX) != 0 ? control(poller, fd, EPOLL_CTL_MOD) : 0;
 }

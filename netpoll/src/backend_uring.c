@@ -27,6 +27,8 @@
 #define BATCH 64U
 /* What one send operation takes: it occupies the connection until the kernel has all of it. */
 #define SEND_BYTES ((size_t)256 * 1024)
+/* What is sent of files before others get their turn. */
+#define FILE_BYTES ((size_t)1024 * 1024)
 /* Unexpected errors of an accept in a row after which it is armed for one connection at a time. */
 #define ACCEPT_FAILS 3U
 /* How long blocks must not have been needed before half of them are freed. */
@@ -129,20 +131,41 @@ static void limit_bytes(struct iovec *iov, int *n)
     }
 }
 
+/* What there is to send, as lend_output() says it, when up to `share` bytes of files have been
+ * sent; 0 also when that has failed. */
+static int lend_output(struct np_fd *fd, struct np_uring_send *send, size_t share)
+{
+    for (;;) {
+        int n = fd->ops->lend_output(fd, send->iov, NP_URING_IOV_COUNT);
+        if (n != NP_OUTPUT_FILE || share == 0)
+            return n;
+        ssize_t result = fd->ops->send_file(fd, share);
+        if (result == -EAGAIN)
+            return n;
+        fd->ops->output_done(fd, result);
+        if (result < 0 || (fd->flags & NP_FD_REMOVED) != 0)
+            return 0;
+        share -= (size_t)result;
+    }
+}
+
 /* One send at a time: two in flight could overtake each other. What is lent stays as it is until
- * the send is done, so a send that found no room in the queue is queued later as it stands. */
-static void submit_output(struct np_uring *state, struct np_fd *fd)
+ * the send is done, so a send that found no room in the queue is queued later as it stands. For a
+ * file no memory is lent: the send is a poll. share: what may be sent of files before that. */
+static void submit_output(struct np_uring *state, struct np_fd *fd, size_t share)
 {
     struct np_uring_send *send = fd->operation;
     /* The owner may start output anew, or remove fd, when it has nothing to lend. */
     fd->operation = NULL;
-    int n = fd->ops->lend_output(fd, send->iov, NP_URING_IOV_COUNT);
+    int n = lend_output(fd, send, share);
     if (n == 0) {
         mcache_free(send);
         if (fd->operation == NULL)
             fd->flags &= (uint16_t)~NP_FD_OUTPUT_WANTED;
         return;
     }
+    if (n == NP_OUTPUT_FILE)
+        n = 0;
     limit_bytes(send->iov, &n);
     send->message = (struct msghdr){.msg_iov = send->iov, .msg_iovlen = (size_t)n};
     fd->operation = send;
@@ -159,12 +182,13 @@ static void end_output(struct np_fd *fd)
 
 static void output_completed(struct np_uring *state, struct np_fd *fd, int res)
 {
-    bool is_passing = res == -EAGAIN || res == -EINTR;
+    const struct np_uring_send *send = fd->operation;
+    bool is_passing = res == -EAGAIN || res == -EINTR || (res >= 0 && np_uring_is_poll(send));
     np_uring_ended(fd, NP_URING_OUTPUT);
     if ((fd->flags & NP_FD_REMOVED) == 0 && !is_passing)
         fd->ops->output_done(fd, res);
     if ((fd->flags & NP_FD_REMOVED) == 0 && (res >= 0 || is_passing))
-        submit_output(state, fd);
+        submit_output(state, fd, FILE_BYTES);
     else
         end_output(fd);
 }
@@ -290,13 +314,14 @@ static int uring_set_input(struct np_poller *poller, struct np_fd *fd, bool want
     return 0;
 }
 
-static int uring_start_output(struct np_poller *poller, struct np_fd *fd)
+static int uring_start_output(struct np_poller *poller, struct np_fd *fd, bool is_full)
 {
+    (void)is_full;
     fd->operation = mcache_alloc(sizeof(struct np_uring_send));
     if (fd->operation == NULL)
         return -ENOMEM;
     fd->flags |= NP_FD_OUTPUT_WANTED;
-    submit_output(poller->backend_state, fd);
+    submit_output(poller->backend_state, fd, 0);
     return 0;
 }
 

@@ -19,6 +19,7 @@ static const struct np_fd_ops conn_ops = {
     .input_done = np_conn_input_done,
     .adopt_input = np_conn_input_adopt,
     .lend_output = np_conn_output_lend,
+    .send_file = np_conn_output_send_file,
     .output_done = np_conn_output_done,
     .closed = np_conn_closed,
 };

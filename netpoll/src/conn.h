@@ -2,8 +2,8 @@
  * The inside of a connection. Its parts: birth and handles (conn.c), the state word (conn_state.c),
  * input (conn_input.c), turns (conn_dispatch.c), the user's calls (conn_read.c), frames
  * (conn_frame.c) and callbacks (conn_call.c), output (conn_output.c), waits (conn_wait.c), time
- * limits (conn_time.c), the transform (conn_codec.c), the poller's look at the whole state
- * (conn_sync.c), the end (conn_end.c), what few of them need (conn_extra.c).
+ * limits (conn_time.c), files (conn_file.c), the transform (conn_codec.c), the poller's look at the
+ * whole state (conn_sync.c), the end (conn_end.c), what few of them need (conn_extra.c).
  */
 #ifndef NP_CONN_H
 #define NP_CONN_H
@@ -50,6 +50,7 @@ struct np_conn_extra {
     _Atomic(struct np_conn_call *) callbacks;
     _Atomic(netpoll_detached_fn *) on_detached; /* set before DETACHED, as is its arg */
     void *on_detached_arg;
+    _Atomic size_t file_bytes;  /* of the output; see add_files() */
     struct np_conn_codec codec; /* when its options have a transform; since its birth */
 };
 
@@ -84,8 +85,9 @@ struct np_conn_output {
     struct linkbuffer *lb; /* writer: the user; reader: the sender */
     /* Low half of the poller's milliseconds when bytes left, or began to wait. Poller. */
     uint32_t progress_ms;
-    bool started;  /* poller: the backend asks for output */
-    bool sent_fin; /* poller: SHUT_WR is done */
+    bool started;           /* poller: the backend asks for output */
+    bool sent_fin;          /* poller: SHUT_WR is done */
+    _Atomic bool has_files; /* there have been */
 };
 
 enum np_conn_phase {
@@ -220,6 +222,33 @@ void np_conn_output_send(struct netpoll_conn *conn);
 size_t np_conn_unsent(const struct netpoll_conn *conn);
 /* Nothing flushed is left, and nobody sends. Poller thread. */
 bool np_conn_output_is_idle(const struct netpoll_conn *conn);
+
+/* 0 when output may be added. Who writes. */
+int np_conn_may_write(const struct netpoll_conn *conn);
+
+/* conn_file.c. The sender, but for np_conn_output_held(). */
+/* Whether there have been files in the output. */
+static inline bool np_conn_has_files(const struct netpoll_conn *conn)
+{
+    /* Relaxed: set before the flush that shows the first of them. */
+    return atomic_load_explicit(&conn->output.has_files, memory_order_relaxed);
+}
+/* Flushed, not taken by the kernel, and in memory. Any thread. */
+size_t np_conn_output_held(const struct netpoll_conn *conn);
+/* n bytes of lb are about to be consumed: all of them a file's, or none. */
+void np_conn_note_sent(struct netpoll_conn *conn, struct linkbuffer *lb, size_t n);
+/* Reads what of the next max bytes of the output is a file's. 0; -EIO or -ENOMEM, which has ended
+ * the connection. */
+int np_conn_load_files(struct netpoll_conn *conn, size_t max);
+/* Sends once what linkbuffer_iov() has shown of lb, n windows, or when it shows none from the file
+ * that is next. Bytes; 0: there is nothing; -EINTR: there is something else now; -ETIME: no more of
+ * a file than *share, which is used up; -errno. */
+ssize_t np_conn_try_output(struct netpoll_conn *conn, struct linkbuffer *lb,
+                           const struct iovec *iov, int n, size_t *share);
+/* Bytes in front of the first file; -ENOENT: there is none. */
+ssize_t np_conn_find_file(struct netpoll_conn *conn, struct linkbuffer *lb);
+/* As the backends ask for it, when that is 0. */
+ssize_t np_conn_output_send_file(struct np_fd *fd, size_t max);
 
 /* conn_end.c. */
 /* Closes for this reason; with NP_CONN_ABORTED without draining. Any thread. 0 or -ENOTCONN. */

@@ -89,8 +89,10 @@ struct linkbuffer *np_conn_encode(struct netpoll_conn *conn)
     size_t waiting = linkbuffer_unread(codec->wire_out);
     if (linkbuffer_len(plain) == 0 || waiting >= WIRE_BYTES)
         return codec->wire_out;
-    int status =
-        codec->transform->encode(codec->state, plain, WIRE_BYTES - waiting, codec->wire_out);
+    int status = np_conn_load_files(conn, WIRE_BYTES - waiting);
+    if (status == 0)
+        status =
+            codec->transform->encode(codec->state, plain, WIRE_BYTES - waiting, codec->wire_out);
     linkbuffer_release(plain);
     linkbuffer_flush(codec->wire_out);
     return status == 0 ? codec->wire_out : NULL;

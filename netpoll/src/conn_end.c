@@ -90,6 +90,7 @@ static void start_drain(struct netpoll_conn *conn)
     int reason = atomic_load_explicit(&conn->end.reason, memory_order_relaxed);
     conn->end.phase = NP_PHASE_DRAIN;
     conn->end.closing_ms = (uint32_t)np_poller_now_ms(conn->fd.poller);
+    conn->output.progress_ms = conn->end.closing_ms;
     np_wheel_remove(&conn->fd.poller->wheel, &conn->timer);
     np_conn_time_sync(conn);
     if (reason == NETPOLL_CLOSE_RESET || reason == NETPOLL_CLOSE_ERROR)

@@ -7,15 +7,19 @@
 
 /* Windows in one sendmsg(2). */
 #define IOV_MAX_SEND 64
+/* What is sent of files before others get their turn, or whoever flushes goes on. */
+#define FILE_SHARE ((size_t)1024 * 1024)
 
 enum send_result {
     SEND_ALL,
     SEND_FULL,
+    SEND_LATER, /* not full */
     SEND_FAILED
 };
 
 static void sent(struct netpoll_conn *conn, struct linkbuffer *lb, size_t n)
 {
+    np_conn_note_sent(conn, lb, n);
     /* Cannot fail: no more is sent than was shown. */
     (void)!linkbuffer_skip(lb, n);
     linkbuffer_release(lb);
@@ -32,19 +36,23 @@ static void fail_output(struct netpoll_conn *conn)
 static enum send_result send_some(struct netpoll_conn *conn)
 {
     struct iovec iov[IOV_MAX_SEND];
+    size_t share = FILE_SHARE;
     for (;;) {
         struct linkbuffer *lb = np_conn_encode(conn);
         if (lb == NULL)
             return SEND_FAILED;
         int n = linkbuffer_iov(lb, iov, IOV_MAX_SEND);
-        if (n == 0)
+        ssize_t result = np_conn_try_output(conn, lb, iov, n, &share);
+        if (result == 0)
             return SEND_ALL;
-        ssize_t result = conn->fd.poller->backend->try_output(&conn->fd, iov, n);
         if (result == -EAGAIN)
             return SEND_FULL;
-        if (result < 0)
+        if (result == -ETIME)
+            return SEND_LATER;
+        if (result < 0 && result != -EINTR)
             return SEND_FAILED;
-        sent(conn, lb, (size_t)result);
+        if (result > 0)
+            sent(conn, lb, (size_t)result);
     }
 }
 
@@ -54,7 +62,7 @@ static void send_from_thread(struct netpoll_conn *conn)
     bool deliver_poke;
     for (;;) {
         enum send_result result = send_some(conn);
-        if (result == SEND_FULL) {
+        if (result == SEND_FULL || result == SEND_LATER) {
             if (np_state_hand_sender(&conn->state))
                 np_conn_poke(conn);
             return;
@@ -76,10 +84,12 @@ void np_conn_output_send(struct netpoll_conn *conn)
         return;
     for (;;) {
         enum send_result result = send_some(conn);
-        if (result == SEND_FULL) {
+        if (result == SEND_FULL || result == SEND_LATER) {
+            bool is_full = result == SEND_FULL;
             conn->output.started = true;
             conn->output.progress_ms = (uint32_t)np_poller_now_ms(conn->fd.poller);
-            int status = conn->fd.poller->backend->start_output(conn->fd.poller, &conn->fd);
+            int status =
+                conn->fd.poller->backend->start_output(conn->fd.poller, &conn->fd, is_full);
             if (status != 0)
                 np_conn_fail(conn, status, "send");
             np_conn_time_sync(conn);
@@ -101,6 +111,11 @@ int np_conn_output_lend(struct np_fd *fd, struct iovec *iov, int max)
         int n = lb != NULL ? linkbuffer_iov(lb, iov, max) : 0;
         if (n > 0)
             return n;
+        ssize_t before = lb != NULL ? np_conn_find_file(conn, lb) : -ENOENT;
+        if (before == 0)
+            return NP_OUTPUT_FILE;
+        if (before > 0)
+            continue; /* flushed since the look above */
         if (lb == NULL)
             fail_output(conn);
         if (np_state_release_sender(&conn->state, &deliver_poke))
@@ -162,8 +177,7 @@ static int start_send(struct netpoll_conn *conn)
     return 0;
 }
 
-/* 0 when output may be added. */
-static int may_write(const struct netpoll_conn *conn)
+int np_conn_may_write(const struct netpoll_conn *conn)
 {
     uint64_t word = np_state_read(&conn->state);
     if ((word & NP_CONN_CLOSING) != 0)
@@ -175,10 +189,11 @@ int netpoll_conn_flush(struct netpoll_conn *conn)
 {
     const struct netpoll_conn_options *options = &conn->group->options;
     struct linkbuffer *lb = conn->output.lb;
-    int status = may_write(conn);
+    int status = np_conn_may_write(conn);
     if (status != 0)
         return status;
-    if (linkbuffer_unread(lb) > options->output_hard_bytes) {
+    if (linkbuffer_unread(lb) > options->output_hard_bytes &&
+        np_conn_output_held(conn) > options->output_hard_bytes) {
         np_conn_count(conn, &conn->fd.poller->shared.flushes_refused);
         return -ENOBUFS;
     }
@@ -210,31 +225,25 @@ size_t netpoll_conn_unsent(const struct netpoll_conn *conn)
 
 int netpoll_conn_reserve(struct netpoll_conn *conn, size_t n, void **out)
 {
-    int status = may_write(conn);
+    int status = np_conn_may_write(conn);
     return status != 0 ? status : linkbuffer_reserve(conn->output.lb, n, out);
 }
 
 int netpoll_conn_commit(struct netpoll_conn *conn, size_t n)
 {
-    int status = may_write(conn);
+    int status = np_conn_may_write(conn);
     return status != 0 ? status : linkbuffer_commit(conn->output.lb, n);
 }
 
 int netpoll_conn_write(struct netpoll_conn *conn, const void *data, size_t n)
 {
-    int status = may_write(conn);
+    int status = np_conn_may_write(conn);
     return status != 0 ? status : linkbuffer_write(conn->output.lb, data, n);
 }
 
 int netpoll_conn_write_ref(struct netpoll_conn *conn, const void *data, size_t n,
                            void (*release)(void *arg), void *arg)
 {
-    int status = may_write(conn);
+    int status = np_conn_may_write(conn);
     return status != 0 ? status : linkbuffer_write_ref(conn->output.lb, data, n, release, arg);
-}
-
-int netpoll_conn_append(struct netpoll_conn *conn, struct linkbuffer *from)
-{
-    int status = may_write(conn);
-    return status != 0 ? status : linkbuffer_append(conn->output.lb, from);
 }

@@ -185,7 +185,9 @@ static uint64_t close_limit(const struct netpoll_conn *conn, uint64_t now)
 {
     if (conn->end.phase != NP_PHASE_DRAIN && conn->end.phase != NP_PHASE_LINGER)
         return NEVER;
-    return after(widen(now, conn->end.closing_ms), conn->group->options.close_timeout_ms);
+    /* A file may take as long as it likes while the peer takes it. */
+    uint32_t since = np_conn_has_files(conn) ? conn->output.progress_ms : conn->end.closing_ms;
+    return after(widen(now, since), conn->group->options.close_timeout_ms);
 }
 
 /* The message did not come: the handler is told, when there is something to tell it about. */

@@ -8,12 +8,17 @@
 #define NP_FD_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 struct iovec;
 struct linkbuffer_block;
 struct np_fd;
 struct np_poller;
+
+/* What lend_output() gives when the next bytes are not in memory. */
+#define NP_OUTPUT_FILE (-1)
 
 enum np_fd_kind {
     NP_FD_STREAM, /* bytes: every question may be asked */
@@ -31,8 +36,12 @@ struct np_fd_ops {
      * after remove(), for those that came before the kernel let go. True: nothing was sent for
      * them, and nothing happens until more comes. */
     bool (*adopt_input)(struct np_fd *fd, struct linkbuffer_block *block, void *data, uint32_t n);
-    /* What is to be sent; 0: nothing, the backend stops asking until start_output(). */
+    /* What is to be sent; 0: nothing, the backend stops asking until start_output();
+     * NP_OUTPUT_FILE: what send_file() sends. */
     int (*lend_output)(struct np_fd *fd, struct iovec *iov, int max);
+    /* One attempt at up to max bytes, when the owner has said so: bytes or -errno, which
+     * output_done() gets unless it is -EAGAIN. */
+    ssize_t (*send_file)(struct np_fd *fd, size_t max);
     /* What was sent of it: bytes or -errno. */
     void (*output_done)(struct np_fd *fd, int64_t result);
     /* After remove(): nothing refers to fd any more. Only from here on may it be freed. */

@@ -25,6 +25,16 @@ ssize_t np_socket_send(struct np_fd *fd, const struct iovec *iov, int n)
     return result < 0 ? -errno : result;
 }
 
+ssize_t np_socket_send_more(struct np_fd *fd, const struct iovec *iov, int n)
+{
+    struct msghdr message = {.msg_iov = (struct iovec *)iov, .msg_iovlen = (size_t)n};
+    ssize_t result;
+    do {
+        result = sendmsg(fd->fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT | MSG_MORE);
+    } while (result < 0 && errno == EINTR);
+    return result < 0 ? -errno : result;
+}
+
 ssize_t np_socket_receive(int fd, const struct iovec *iov)
 {
     ssize_t result;

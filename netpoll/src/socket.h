@@ -19,6 +19,8 @@ struct np_socket {
 
 /* One send without waiting and without SIGPIPE: bytes or -errno. */
 ssize_t np_socket_send(struct np_fd *fd, const struct iovec *iov, int n);
+/* The same, when more follows at once. */
+ssize_t np_socket_send_more(struct np_fd *fd, const struct iovec *iov, int n);
 /* One receive without waiting: bytes, 0 for the end, or -errno. */
 ssize_t np_socket_receive(int fd, const struct iovec *iov);
 /* A connection that is waiting, or -errno. */

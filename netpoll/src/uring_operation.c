@@ -124,8 +124,12 @@ bool np_uring_arm_output(struct np_uring *state, struct np_fd *fd)
     struct io_uring_sqe *sqe = next_sqe(state);
     if (sqe == NULL)
         return false;
-    io_uring_prep_sendmsg(sqe, fd->fd, &send->message, MSG_NOSIGNAL | MSG_WAITALL);
-    sqe->ioprio = IORING_RECVSEND_POLL_FIRST;
+    if (np_uring_is_poll(send)) {
+        io_uring_prep_poll_add(sqe, fd->fd, POLLOUT);
+    } else {
+        io_uring_prep_sendmsg(sqe, fd->fd, &send->message, MSG_NOSIGNAL | MSG_WAITALL);
+        sqe->ioprio = IORING_RECVSEND_POLL_FIRST;
+    }
     return begin(state, fd, sqe, NP_URING_OUTPUT);
 }
 

@@ -44,6 +44,12 @@ struct np_uring_send {
     struct iovec iov[NP_URING_IOV_COUNT];
 };
 
+/* It waits for room in the socket, and sends nothing. */
+static inline bool np_uring_is_poll(const struct np_uring_send *send)
+{
+    return send->message.msg_iovlen == 0;
+}
+
 /* Linked by their next; first in, first out. */
 struct np_fd_list {
     struct np_fd *first;

@@ -5,13 +5,15 @@
 
 #include <criterion/criterion.h>
 #include <criterion/parameterized.h>
-#include <linkbuffer/linkbuffer.h>
+#include <linkbuffer/file.h>
 #include <netpoll/transform.h>
 
 #include <errno.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/uio.h>
+#include <unistd.h>
 
 #define HELLO   "hello"
 #define WELCOME "welcome"
@@ -86,8 +88,10 @@ static int turn_encode(void *state, struct linkbuffer *plain, size_t max, struct
 {
     struct turner *turner = state;
     look_at_thread(turner);
-    size_t n = linkbuffer_len(plain);
-    return turner->has_met ? turn_bits(plain, n < max ? n : max, wire) : 0;
+    struct iovec iov;
+    if (!turner->has_met || linkbuffer_iov(plain, &iov, 1) == 0)
+        return 0;
+    return turn_bits(plain, iov.iov_len < max ? iov.iov_len : max, wire);
 }
 
 static int turn_finish(void *state, struct linkbuffer *wire)
@@ -182,6 +186,48 @@ TEST_BOTH_MODES(transform, output_waits_for_the_greeting)
     client_close(fd);
     rig_finish_when_idle(&rig);
     check_counts(&counts, 1);
+}
+
+/* The descriptor is the options' arg. */
+static void send_file(struct netpoll_conn *conn, void *arg)
+{
+    const struct linkbuffer_file file = {.fd = *(const int *)arg, .n = 1000000};
+    CHECK(netpoll_conn_skip(conn, netpoll_conn_len(conn)) == 0);
+    CHECK(netpoll_conn_write(conn, "file", 4) == 0);
+    CHECK(netpoll_conn_write_file(conn, &file) == 0);
+    CHECK(netpoll_conn_flush(conn) >= 0);
+}
+
+TEST_BOTH_MODES(transform, files_are_read_for_it)
+{
+    struct rig rig = {.expected_logs = 1};
+    struct counts counts = {0};
+    char name[] = "/tmp/netpoll-XXXXXX";
+    int file = mkstemp(name);
+    struct netpoll_transform transform = transform_for(&counts);
+    struct netpoll_conn_options options = {
+        .on_request = send_file, .handler = *mode, .transform = &transform, .arg = &file};
+    static uint8_t bytes[1000000];
+    static uint8_t got[sizeof bytes + 4];
+    pattern_fill(3, 0, bytes, sizeof bytes);
+    cr_assert_eq(unlink(name), 0);
+    cr_assert_eq(write(file, bytes, sizeof bytes), sizeof bytes);
+    rig_start(&rig, &options);
+    int fd = rig_dial(&rig);
+    client_send(fd, HELLO, strlen(HELLO));
+    expect_bytes(fd, WELCOME);
+    client_send(fd, "x", 1);
+    cr_assert_eq(client_receive(fd, got, sizeof got), sizeof got);
+    for (size_t i = 0; i < sizeof bytes; i++)
+        cr_assert_eq(got[4 + i], (uint8_t)~bytes[i]);
+    /* One that has become shorter ends the connection as it does without. */
+    cr_assert_eq(ftruncate(file, 500000), 0);
+    client_send(fd, "x", 1);
+    cr_assert(client_sees_reset(fd));
+    client_close(fd);
+    rig_finish_when_idle(&rig);
+    check_counts(&counts, 1);
+    close(file);
 }
 
 TEST_BOTH_MODES(transform, its_error_ends_the_connection)

@@ -44,6 +44,7 @@ extern "C" {
 #endif
 
 struct linkbuffer;
+struct linkbuffer_file;
 struct netpoll_conn;
 
 /** Bytes that hold every address as text, the terminating NUL included. */
@@ -194,6 +195,25 @@ NETPOLL_API NETPOLL_MUST_CHECK int netpoll_conn_write_ref(struct netpoll_conn *c
                                                           void (*release)(void *arg), void *arg);
 
 /**
+ * Appends bytes of a file, which are not read but sent by sendfile(2) from wherever the connection
+ * sends. With a transform they are read, some at a time, when they are encoded.
+ *
+ * They count as unsent and for output_high_bytes: while a large file is on its way the connection
+ * gets no turn. They hold no memory, and output_hard_bytes does not count them. A file that cannot
+ * be read when its turn has come, or ends before the range, has the connection aborted with
+ * NETPOLL_CLOSE_ERROR and a line of log: what the peer was promised cannot be sent. A peer that is
+ * gone raises no SIGPIPE.
+ *
+ * @param file  borrowed; see linkbuffer/file.h. Its release is called exactly once, with arg, when
+ *              the bytes have been sent or dropped, on any thread; it must not block or panic
+ * @return as linkbuffer_write_file(); -ENOTCONN. release will not be called after a failure
+ *
+ * Memory: borrows file->fd until release is called.
+ */
+NETPOLL_API NETPOLL_MUST_CHECK int netpoll_conn_write_file(struct netpoll_conn *conn,
+                                                           const struct linkbuffer_file *file);
+
+/**
  * Moves every readable byte of a buffer to the end of the output, without a copy.
  *
  * @return 0; -ENOMEM; -ENOTCONN
@@ -213,7 +233,7 @@ NETPOLL_API NETPOLL_MUST_CHECK size_t netpoll_conn_unsent(const struct netpoll_c
  * other thread it is sent at once as far as the socket goes, and the poller sends the rest.
  *
  * @return 0; 1 when more than 1 MiB is queued now; -ENOBUFS, nothing taken, when more than 16 MiB
- *         was already queued; -ENOTCONN
+ *         was already queued in memory; -ENOTCONN
  */
 NETPOLL_API NETPOLL_MUST_CHECK int netpoll_conn_flush(struct netpoll_conn *conn);
 

@@ -148,7 +148,8 @@ struct netpoll_conn_options {
     int64_t idle_timeout_ms;
     /** One call of on_request: on_cancel is told when it has passed. 0: none */
     int64_t request_timeout_ms;
-    /** From close until what is queued has been sent; then the connection is aborted. 0: 5,000 */
+    /** From close until what is queued has been sent; then the connection is aborted. Of one that
+     * has been given files: while the peer takes nothing. 0: 5,000 */
     int64_t close_timeout_ms;
 
     /** Most bytes that a message, or need, may have. 0: 16 MiB + 64 KiB */
@@ -166,8 +167,8 @@ struct netpoll_conn_options {
     /** Queued output at which it goes on. 0: 256 KiB, or a quarter of output_high_bytes where that
      * is less than 256 KiB */
     size_t output_low_bytes;
-    /** Output queued before a flush above which the flush is refused; at least output_high_bytes.
-     * 0: 16 MiB */
+    /** Output queued in memory before a flush above which the flush is refused; at least
+     * output_high_bytes. 0: 16 MiB */
     size_t output_hard_bytes;
 
     bool disable_nodelay;    /**< false: TCP_NODELAY, see tcp(7) */

@@ -171,7 +171,7 @@ void owner_want_input(struct owner *owner, bool wanted)
 int owner_start_output(struct owner *owner, const char *text)
 {
     owner->output = text;
-    return poller.backend->start_output(&poller, &owner->fd);
+    return poller.backend->start_output(&poller, &owner->fd, true);
 }
 
 void owner_drop_kept(struct owner *owner)
