@@ -217,6 +217,8 @@ bool hs_body_may_drain(const struct nhttp_request *request);
 /* response.c. Makes the response that of a status, whatever was made; text NULL: its phrase. 0 or
  * -ENOMEM, and then it has no body. */
 int hs_response_make(struct nhttp_request *request, int status, const char *text);
+/* What there is of a body that has not begun becomes a buffer. 0 or -ENOMEM. */
+int hs_response_to_buffer(struct nhttp_request *request);
 /* The fields that some statuses of the server's own must have; a line, or "". */
 const char *hs_fields_of(const struct nhttp_server *server, int status, char *room, size_t size);
 
@@ -229,6 +231,7 @@ int hs_add_line(struct nhttp_request *request, const char *name, const char *val
 /* stream.c: bodies that have begun. As the calls of response.h. */
 int hs_stream_write(struct nhttp_request *request, const void *data, size_t n);
 int hs_stream_write_ref(struct nhttp_request *request, const struct linkbuffer_ref *ref);
+int hs_stream_write_file(struct nhttp_request *request, const struct linkbuffer_file *file);
 int hs_stream_append(struct nhttp_request *request, struct linkbuffer *from);
 /* What comes behind the last byte. 0 or -errno; -EPROTO: the body is not complete. */
 int hs_stream_end(struct nhttp_request *request);

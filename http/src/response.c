@@ -190,8 +190,7 @@ int nhttp_response_set_type(struct nhttp_request *request, const char *type)
     return 0;
 }
 
-/* What there is of a body becomes a buffer. */
-static int to_buffer(struct nhttp_request *request)
+int hs_response_to_buffer(struct nhttp_request *request)
 {
     struct hs_body_out *out = &request->out;
     if (out->lb != NULL)
@@ -228,7 +227,7 @@ int nhttp_response_write(struct nhttp_request *request, const void *data, size_t
         out->copy.len += (uint32_t)n;
         return 0;
     }
-    int status = to_buffer(request);
+    int status = hs_response_to_buffer(request);
     return status != 0 ? status : linkbuffer_write(out->lb, data, n);
 }
 
@@ -243,7 +242,7 @@ int nhttp_response_write_ref(struct nhttp_request *request, const void *data, si
         out->text = (struct nhttp_text){.data = data, .len = n};
         return 0;
     }
-    int status = to_buffer(request);
+    int status = hs_response_to_buffer(request);
     return status != 0 ? status : linkbuffer_write_ref(out->lb, data, n, release, arg);
 }
 
@@ -251,7 +250,7 @@ int nhttp_response_append(struct nhttp_request *request, struct linkbuffer *from
 {
     if (request->is_head_sent)
         return hs_stream_append(request, from);
-    int status = to_buffer(request);
+    int status = hs_response_to_buffer(request);
     return status != 0 ? status : linkbuffer_append(request->out.lb, from);
 }
 

@@ -13,6 +13,7 @@
 #include <nhttp/export.h>
 #include <nhttp/request.h>
 
+#include <linkbuffer/file.h>
 #include <linkbuffer/linkbuffer.h>
 
 #ifdef __cplusplus
@@ -82,6 +83,31 @@ NHTTP_API NHTTP_MUST_CHECK int nhttp_response_write_ref(struct nhttp_request *re
  */
 NHTTP_API NHTTP_MUST_CHECK int nhttp_response_append(struct nhttp_request *request,
                                                      struct linkbuffer *from);
+/**
+ * Appends bytes of a file to the body. They are not read, but sent by sendfile(2) when their turn
+ * has come, and not at all to HEAD. A file of any length holds no memory.
+ *
+ * What cannot be read then, because the file has become shorter, has the connection reset: the
+ * length has been announced. Whoever changes files that are being sent writes new ones and renames
+ * them.
+ *
+ * @param fd  open for reading, of a regular file; taken on success: it is closed, once, when its
+ *            bytes have been sent or dropped, on any thread. On failure it stays the caller's
+ * @param n   0: it is closed at once
+ * @return as nhttp_response_write(); -EINVAL for another kind of descriptor or a negative offset;
+ *         -ERANGE when the file has fewer bytes than offset + n
+ */
+NHTTP_API NHTTP_MUST_CHECK int nhttp_response_file(struct nhttp_request *request, int fd,
+                                                   off_t offset, size_t n);
+/**
+ * The same with a descriptor that stays the caller's, shared by many responses for example.
+ *
+ * @param file  borrowed; its release is called once, as that of linkbuffer_write_file(), and not on
+ *              failure
+ * @return as nhttp_response_file()
+ */
+NHTTP_API NHTTP_MUST_CHECK int nhttp_response_write_file(struct nhttp_request *request,
+                                                         const struct linkbuffer_file *file);
 /** As nhttp_response_begin(): the body has as many bytes as it will turn out to have. */
 #define NHTTP_LENGTH_UNKNOWN (-1)
 
