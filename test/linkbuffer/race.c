@@ -6,6 +6,7 @@
 #include "check.h"
 #include "pattern.h"
 
+#include <linkbuffer/file.h>
 #include <linkbuffer/io.h>
 #include <linkbuffer/linkbuffer.h>
 
@@ -16,6 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 enum {
     HOT = 64 * 1024 - 64,
@@ -68,6 +70,7 @@ static double now(void)
 
 /* The pattern repeats after PERIOD bytes, so that a piece is a memcpy() and not a computation. */
 static uint8_t pattern[PERIOD + PIECE_MAX];
+static int pattern_fd; /* a file of the same */
 
 static void put_pattern(void *into, size_t n, size_t position)
 {
@@ -169,6 +172,23 @@ static void lend_piece(struct writer *w, size_t n)
     CHECK(linkbuffer_write_ref(w->race->lb, loan->bytes, n, give_back, loan) == 0);
 }
 
+static void file_gone(void *arg)
+{
+    struct race *race = arg;
+    atomic_fetch_sub_explicit(&race->lent, 1, memory_order_relaxed);
+}
+
+static void put_file(struct writer *w, size_t n)
+{
+    const struct linkbuffer_file file = {.fd = pattern_fd,
+                                         .offset = (off_t)(w->written % PERIOD),
+                                         .n = n,
+                                         .release = file_gone,
+                                         .arg = w->race};
+    atomic_fetch_add_explicit(&w->race->lent, 1, memory_order_relaxed);
+    CHECK(linkbuffer_write_file(w->race->lb, &file) == 0);
+}
+
 /* Reserves the two ends of the piece and lends what lies between them. */
 static void insert_piece(struct writer *w, size_t n)
 {
@@ -238,7 +258,7 @@ static void write_piece(struct writer *w)
     size_t n = random_size(&w->random);
     size_t spare = random_below(&w->random, 500);
     void *into;
-    switch (random_below(&w->random, 7)) {
+    switch (random_below(&w->random, 8)) {
     case 0:
         CHECK(linkbuffer_write(lb, pattern + w->written % PERIOD, n) == 0);
         break;
@@ -259,6 +279,9 @@ static void write_piece(struct writer *w)
         break;
     case 5:
         receive_piece(w, n);
+        break;
+    case 6:
+        put_file(w, n);
         break;
     default:
         adopt_piece(w, n);
@@ -447,6 +470,11 @@ int main(void)
     bool full = getenv("FULL") != NULL;
     for (size_t i = 0; i < sizeof pattern; i++)
         pattern[i] = pattern_at(i % PERIOD);
+    char name[] = "/tmp/linkbuffer-XXXXXX";
+    pattern_fd = mkstemp(name);
+    CHECK(pattern_fd >= 0 && unlink(name) == 0);
+    CHECK(write(pattern_fd, pattern, sizeof pattern) == (ssize_t)sizeof pattern);
     run_race(full ? 10000000000U : 1000000000U, full ? 500 : 80);
+    close(pattern_fd);
     return 0;
 }

@@ -161,6 +161,7 @@ inline publish() {
             fi;
             seen = older[flushed]
         }
+    :: seen == 0 -> skip /* with files: it never goes into the slot */
     :: else
     fi;
     atomic {

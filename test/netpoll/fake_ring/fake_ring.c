@@ -298,15 +298,25 @@ struct fake_op *fake_ring_find(uint8_t opcode, int fd)
     return NULL;
 }
 
-struct fake_op *fake_ring_find_poll(int fd, bool of_input)
+static struct fake_op *find_poll(int fd, unsigned events)
 {
     for (size_t i = fake.op_count; i > 0; i--) {
         struct fake_op *op = &fake.ops[i - 1];
         if (!op->has_ended && op->sqe.opcode == IORING_OP_POLL_ADD && op->sqe.fd == fd &&
-            ((op->sqe.poll32_events & POLLIN) != 0) == of_input)
+            (op->sqe.poll32_events & (POLLIN | POLLOUT)) == events)
             return op;
     }
     return NULL;
+}
+
+struct fake_op *fake_ring_find_poll(int fd, bool of_input)
+{
+    return find_poll(fd, of_input ? POLLIN : 0);
+}
+
+struct fake_op *fake_ring_find_output_poll(int fd)
+{
+    return find_poll(fd, POLLOUT);
 }
 
 struct fake_op *fake_ring_find_cancel(const struct fake_op *target)

@@ -48,6 +48,8 @@ struct fake_op *fake_ring_find(uint8_t opcode, int fd);
 /* The poll on this descriptor that has not ended: the one for input, or the one for hang-up alone;
  * NULL: none. */
 struct fake_op *fake_ring_find_poll(int fd, bool of_input);
+/* The poll for room in the socket. */
+struct fake_op *fake_ring_find_output_poll(int fd);
 /* The newest cancellation of this operation that has not ended; NULL: none. */
 struct fake_op *fake_ring_find_cancel(const struct fake_op *target);
 /* Operations of this kind that were ever submitted. */

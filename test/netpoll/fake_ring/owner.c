@@ -110,6 +110,8 @@ static int lend_output(struct np_fd *fd, struct iovec *iov, int max)
     struct owner *owner = (struct owner *)fd;
     cr_assert_eq(owner->closed_count, 0);
     cr_assert_gt(max, 0);
+    if (owner->file_bytes > 0)
+        return NP_OUTPUT_FILE;
     if (owner->output == NULL || *owner->output == '\0') {
         react(owner, owner->on_output_empty);
         return 0;
@@ -119,13 +121,28 @@ static int lend_output(struct np_fd *fd, struct iovec *iov, int max)
     return 1;
 }
 
+static ssize_t send_file(struct np_fd *fd, size_t max)
+{
+    struct owner *owner = (struct owner *)fd;
+    cr_assert_eq(owner->closed_count, 0);
+    cr_assert_gt(max, 0);
+    cr_assert_gt(owner->file_bytes, 0);
+    owner->file_tries++;
+    if (owner->file_result < 0)
+        return owner->file_result;
+    size_t n = owner->file_bytes < max ? owner->file_bytes : max;
+    return (ssize_t)n < owner->file_result ? (ssize_t)n : owner->file_result;
+}
+
 static void output_done(struct np_fd *fd, int64_t result)
 {
     struct owner *owner = (struct owner *)fd;
     cr_assert_eq(owner->closed_count, 0);
     owner->output_count++;
     owner->output_result = result;
-    if (result > 0) {
+    if (result > 0 && owner->file_bytes > 0) {
+        owner->file_bytes -= (size_t)result;
+    } else if (result > 0) {
         cr_assert_leq((size_t)result, strlen(owner->output));
         owner->output += result;
     }
@@ -145,6 +162,7 @@ static const struct np_fd_ops owner_ops = {
     .adopt_input = adopt_input,
     .input_done = input_done,
     .lend_output = lend_output,
+    .send_file = send_file,
     .output_done = output_done,
     .closed = closed,
 };
@@ -232,4 +250,9 @@ struct fake_op *input_poll_of(const struct owner *owner)
 struct fake_op *send_of(const struct owner *owner)
 {
     return fake_ring_find(IORING_OP_SENDMSG, owner->fd.fd);
+}
+
+struct fake_op *output_poll_of(const struct owner *owner)
+{
+    return fake_ring_find_output_poll(owner->fd.fd);
 }

@@ -47,6 +47,9 @@ struct owner {
     unsigned accept_count; /* results >= 0 of a listener; of a poll: events */
     int64_t accepted;      /* the last of them */
 
+    size_t file_bytes;   /* what is left of a file, in front of the text */
+    ssize_t file_result; /* what one attempt at it gives, at most */
+    unsigned file_tries;
     const char *output; /* what is left to send */
     unsigned output_count;
     int64_t output_result; /* of the last send */
@@ -92,5 +95,7 @@ struct fake_op *hangup_of(const struct owner *owner);
 /* The poll that tells that there is something to read. */
 struct fake_op *input_poll_of(const struct owner *owner);
 struct fake_op *send_of(const struct owner *owner);
+/* The poll that tells that a file can be sent. */
+struct fake_op *output_poll_of(const struct owner *owner);
 
 #endif
