@@ -29,17 +29,6 @@ int nhttp_args_next(struct nhttp_args *args, struct nhttp_arg *out)
     return 0;
 }
 
-/* The next byte of a name or value, decoded as nhttp_unescape_query() does; there is one. */
-static char take_decoded(struct nhttp_text *text)
-{
-    char byte = text->data[0];
-    int escaped = byte == '%' ? hs_escaped(text->data, text->len) : -1;
-    (void)hs_take(text, escaped >= 0 ? 3 : 1);
-    if (escaped >= 0)
-        return (char)escaped;
-    return (char)(byte == '+' ? ' ' : byte);
-}
-
 static bool equals_decoded(struct nhttp_text text, struct nhttp_text want, bool any_case)
 {
     /* An escape is one byte of three. */
@@ -48,7 +37,7 @@ static bool equals_decoded(struct nhttp_text text, struct nhttp_text want, bool 
     for (size_t i = 0; i < want.len; i++) {
         if (text.len == 0)
             return false;
-        char byte = take_decoded(&text);
+        char byte = hs_take_query_byte(&text);
         if (byte != want.data[i] && (!any_case || hs_lower(byte) != want.data[i]))
             return false;
     }
@@ -96,7 +85,7 @@ int nhttp_arg_unsigned(const struct nhttp_arg *arg, uint64_t *out)
     if (value.len == 0)
         return -EINVAL;
     while (value.len > 0) {
-        char byte = take_decoded(&value);
+        char byte = hs_take_query_byte(&value);
         if (!hs_is_digit(byte))
             return -EINVAL;
         uint64_t digit = (uint64_t)(byte - '0');

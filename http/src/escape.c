@@ -52,14 +52,10 @@ ssize_t nhttp_unescape_query(struct nhttp_text text, char *out)
         to += take_run(&text, '+', out + to);
         if (text.len == 0)
             break;
-        int byte = text.data[0] == '%' ? hs_escaped(text.data, text.len) : -1;
-        bool is_escape = byte >= 0;
-        if (!is_escape)
-            byte = text.data[0] == '+' ? ' ' : text.data[0];
+        char byte = hs_take_query_byte(&text);
         if (byte == '\0')
             return -EBADMSG;
-        out[to++] = (char)byte;
-        (void)hs_take(&text, is_escape ? 3 : 1);
+        out[to++] = byte;
     }
     return (ssize_t)to;
 }

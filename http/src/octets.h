@@ -58,6 +58,20 @@ static inline struct nhttp_text hs_take(struct nhttp_text *text, size_t n)
     return taken;
 }
 
+/*
+ * Takes a byte of a name or value of a query off the front, decoded; there is one. A plus sign is a
+ * space, a percent sign that begins no escape is itself.
+ */
+static inline char hs_take_query_byte(struct nhttp_text *text)
+{
+    char byte = text->data[0];
+    int escaped = byte == '%' ? hs_escaped(text->data, text->len) : -1;
+    (void)hs_take(text, escaped >= 0 ? 3 : 1);
+    if (escaped >= 0)
+        return (char)escaped;
+    return (char)(byte == '+' ? ' ' : byte);
+}
+
 /* Takes what is in front of the next separator, and the separator. */
 static inline struct nhttp_text hs_take_until(struct nhttp_text *text, char separator)
 {
