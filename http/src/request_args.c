@@ -64,13 +64,18 @@ int nhttp_request_post_arg(struct nhttp_request *request, const char *name, stru
 int nhttp_request_cookie(const struct nhttp_request *request, const char *name,
                          struct nhttp_text *out)
 {
+    int status = -ENOENT;
     for (size_t i = 0; i < request->head.field_count; i++) {
         struct nhttp_text field_name;
         struct nhttp_text value;
-        if (request->head.fields[i].id == NHTTP_FIELD_COOKIE &&
-            nhttp_request_field_at(request, i, &field_name, &value) == 0 &&
-            nhttp_cookies_find(value, nhttp_text_of(name), 0, out) == 0)
+        if (request->head.fields[i].id != NHTTP_FIELD_COOKIE ||
+            nhttp_request_field_at(request, i, &field_name, &value) != 0)
+            continue;
+        int found = nhttp_cookies_find(value, nhttp_text_of(name), 0, out);
+        if (found == 0)
             return 0;
+        if (found == -E2BIG)
+            status = found;
     }
-    return -ENOENT;
+    return status;
 }

@@ -12,8 +12,6 @@
 #include <string.h>
 #include <strings.h>
 
-/* Name and value, attributes, a path that is as long again. */
-#define COOKIE_BYTES (2 * NHTTP_COOKIE_BYTES_MAX + 512)
 /* A body that is copied stands in one piece up to this; then it is a buffer. */
 #define COPY_BYTES ((size_t)4 << 10)
 
@@ -171,11 +169,9 @@ int nhttp_response_remove_field(struct nhttp_request *request, const char *name)
 
 int nhttp_response_set_cookie(struct nhttp_request *request, const struct nhttp_set_cookie *cookie)
 {
-    char value[COOKIE_BYTES];
+    char value[NHTTP_SET_COOKIE_BYTES_MAX];
     ssize_t n = nhttp_set_cookie_format(cookie, value, sizeof value);
-    if (n < 0)
-        return n == -ENOSPC ? -EINVAL : (int)n;
-    return nhttp_response_add_field(request, "Set-Cookie", value);
+    return n < 0 ? (int)n : nhttp_response_add_field(request, "Set-Cookie", value);
 }
 
 int nhttp_response_set_type(struct nhttp_request *request, const char *type)

@@ -34,6 +34,9 @@ static bool is_value(struct nhttp_text value)
 
 static bool is_path(struct nhttp_text path)
 {
+    /* The cookie would go to other paths than these. */
+    if (path.len > NHTTP_COOKIE_PATH_BYTES_MAX)
+        return false;
     for (size_t i = 0; i < path.len; i++) {
         if (!is_visible(path.data[i]))
             return false;

@@ -222,6 +222,33 @@ Test(cookie, size)
     }
 }
 
+/* The longest there is has room, and fills what is not spare. */
+Test(cookie, room_that_is_always_enough)
+{
+    static char text[NHTTP_COOKIE_BYTES_MAX];
+    static char path[NHTTP_COOKIE_PATH_BYTES_MAX + 1];
+    char domain[253];
+    char out[NHTTP_SET_COOKIE_BYTES_MAX];
+    memset(text, 'x', sizeof text);
+    memset(path, '/', sizeof path);
+    memset(domain, 'x', sizeof domain);
+    struct nhttp_set_cookie cookie = {
+        .name = {text, 1},
+        .value = {text, sizeof text - 1},
+        .path = {path, sizeof path - 1},
+        .domain = {domain, sizeof domain},
+        .max_age_s = INT64_MAX,
+        .expires = 1,
+        .same_site = NHTTP_SAME_SITE_STRICT,
+        .secure = true,
+        .http_only = true,
+        .partitioned = true,
+    };
+    cr_assert_gt(nhttp_set_cookie_format(&cookie, out, sizeof out), (ssize_t)sizeof out - 256);
+    cookie.path.len++;
+    cr_assert_eq(nhttp_set_cookie_format(&cookie, out, sizeof out), -EINVAL);
+}
+
 /* What a client sends back of a cookie that was set is that cookie. */
 Test(cookie, comes_back_as_it_was_set)
 {

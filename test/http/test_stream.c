@@ -270,7 +270,35 @@ TEST_BOTH_MODES(http_request, arguments_and_cookies)
     cr_assert_eq(answer.status, 200);
     cr_assert_str_eq(answer_field(&answer, "Set-Cookie"), "id=7; Path=/; HttpOnly");
     answer_free(&answer);
+    expect_answer(fd, ASK("/form", "APPLICATION/X-WWW-FORM-URLENCODED"), 200, "seen");
+    expect_answer(fd, ASK("/", "application/x-www-form-urlencoded2"), 200, "seen");
     expect_answer(fd, ASK("/", "application/json"), 200, "seen");
+    client_close(fd);
+    web_finish_when_idle(&web);
+}
+
+static void ask_among_many(struct nhttp_request *request, void *arg)
+{
+    struct nhttp_text value = {0};
+    (void)arg;
+    CHECK(nhttp_request_cookie(request, "first", &value) == 0 && text_is(value, "1"));
+    CHECK(nhttp_request_cookie(request, "last", &value) == -E2BIG);
+    CHECK(text_is(value, "1"));
+    CHECK(nhttp_request_cookie(request, "other", &value) == 0 && text_is(value, "2"));
+    say(request, "seen");
+}
+
+Test(http_request, a_cookie_that_is_not_looked_for_is_not_one_that_is_not_there)
+{
+    struct web web = {.options = {.handler = ask_among_many}};
+    char text[4096] = "GET / HTTP/1.1\r\nHost: a\r\nCookie: first=1";
+    size_t at = strlen(text);
+    for (size_t i = 1; i < NHTTP_COOKIES_DEFAULT; i++, at += 4)
+        memcpy(text + at, "; a=", 4);
+    strcpy(text + at, "; last=1\r\nCookie: other=2\r\n\r\n");
+    web_start(&web);
+    int fd = web_dial(&web);
+    expect_answer(fd, text, 200, "seen");
     client_close(fd);
     web_finish_when_idle(&web);
 }

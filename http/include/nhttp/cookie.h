@@ -1,7 +1,9 @@
 /**
- * Cookies: RFC 6265, and what browsers do beyond it (SameSite, Partitioned, prefixes of names).
+ * Cookies: RFC 6265, sections 4.1 and 4.2, and what browsers do beyond it (its successor, a draft:
+ * SameSite, Partitioned, prefixes of names, bounds).
  *
- * What comes is taken as it is, in bounds; what is sent is checked strictly.
+ * What comes is taken as it is, in bounds; what is sent is checked strictly. Every call costs at
+ * most in proportion to the text.
  *
  * Threads: any. Memory: the caller's; nothing is allocated. Errors: 0 or a negative errno value.
  */
@@ -25,6 +27,10 @@ extern "C" {
 #define NHTTP_COOKIES_DEFAULT 256U
 /** Most bytes of a name and its value together: browsers throw larger cookies away. */
 #define NHTTP_COOKIE_BYTES_MAX 4096U
+/** Most bytes of a path: browsers act as if a longer one had not been said. */
+#define NHTTP_COOKIE_PATH_BYTES_MAX 1024U
+/** Room that is enough for any value of Set-Cookie, with the NUL behind it. */
+#define NHTTP_SET_COOKIE_BYTES_MAX (NHTTP_COOKIE_BYTES_MAX + NHTTP_COOKIE_PATH_BYTES_MAX + 512)
 /** nhttp_set_cookie.max_age_s of a cookie that is to be forgotten at once. */
 #define NHTTP_COOKIE_EXPIRED (-1)
 
@@ -86,10 +92,10 @@ struct nhttp_set_cookie {
     struct nhttp_text name;  /**< a token */
     struct nhttp_text value; /**< visible ASCII but for `"` `,` `;` and `\`, maybe in quotes; encode
                                   others, see nhttp/escape.h; may be empty */
-    struct nhttp_text path;  /**< begins with a slash; empty: not said */
+    struct nhttp_text path;  /**< begins with a slash; visible ASCII but for `;`; empty: not said */
     struct nhttp_text domain; /**< name of a host, no leading dot; empty: this host only */
-    int64_t max_age_s;        /**< 0: not said; NHTTP_COOKIE_EXPIRED: forget it */
-    time_t expires;           /**< up to the year 9999; 0: not said */
+    int64_t max_age_s;        /**< seconds; 0: not said; NHTTP_COOKIE_EXPIRED: forget it */
+    time_t expires;           /**< of the years 1601 to 9999; 0: not said */
     enum nhttp_same_site same_site;
     bool secure;
     bool http_only;
@@ -102,9 +108,10 @@ struct nhttp_set_cookie {
  * Every part is checked, so that none can add an attribute, let alone a field. Cookies that
  * browsers are known to throw away are refused, too: without Secure though they need it, with a
  * name that begins with __Secure- or __Host- and without what these demand, above
- * NHTTP_COOKIE_BYTES_MAX.
+ * NHTTP_COOKIE_BYTES_MAX, with a path above NHTTP_COOKIE_PATH_BYTES_MAX.
  *
- * @param out   size bytes; apart from what the cookie refers to
+ * @param out   size bytes; apart from what the cookie refers to; NHTTP_SET_COOKIE_BYTES_MAX are
+ *              always enough
  * @return bytes written, without the NUL behind them; -EINVAL for a cookie that cannot be; -ENOSPC.
  *         On failure out is an empty string, if size is not 0
  */

@@ -95,7 +95,12 @@ NHTTP_API NHTTP_MUST_CHECK int nhttp_request_query_arg(struct nhttp_request *req
 /** The same of an application/x-www-form-urlencoded body; -ENOENT for other bodies. */
 NHTTP_API NHTTP_MUST_CHECK int nhttp_request_post_arg(struct nhttp_request *request,
                                                       const char *name, struct nhttp_text *out);
-/** The value of a cookie, as it came: see nhttp/cookie.h. @return 0; -ENOENT */
+/**
+ * The value of the first cookie of a name, as it came: see nhttp/cookie.h.
+ *
+ * @return 0; -ENOENT; -E2BIG when it is not among the first NHTTP_COOKIES_DEFAULT of any field
+ *         Cookie, and one of these has more
+ */
 NHTTP_API NHTTP_MUST_CHECK int nhttp_request_cookie(const struct nhttp_request *request,
                                                     const char *name, struct nhttp_text *out);
 
