@@ -47,6 +47,18 @@ static inline int hs_escaped(const char *at, size_t left)
     return low >= 0 ? high * 16 + low : -1;
 }
 
+/* In any case. strcasecmp() would ask the locale: in Turkish, I is not the capital of i. */
+static inline bool hs_is(const char *text, size_t n, const char *word)
+{
+    return nhttp_text_equals_nocase((struct nhttp_text){text, n}, nhttp_text_of(word));
+}
+
+static inline bool hs_begins_with(struct nhttp_text text, const char *prefix)
+{
+    size_t n = strlen(prefix);
+    return text.len >= n && hs_is(text.data, n, prefix);
+}
+
 /* Takes n bytes off the front. */
 static inline struct nhttp_text hs_take(struct nhttp_text *text, size_t n)
 {

@@ -1,4 +1,5 @@
 /* What a request has of arguments and cookies. Thread: who has the request. */
+#include "octets.h"
 #include "request.h"
 
 #include <mcache/mcache.h>
@@ -8,7 +9,6 @@
 
 #include <errno.h>
 #include <string.h>
-#include <strings.h>
 
 #define FORM_TYPE "application/x-www-form-urlencoded"
 
@@ -48,7 +48,7 @@ static bool is_form(const struct nhttp_request *request)
     if (nhttp_request_field_by_id(request, NHTTP_FIELD_CONTENT_TYPE, &type) != 0)
         return false;
     size_t n = sizeof FORM_TYPE - 1;
-    return type.len >= n && strncasecmp(type.data, FORM_TYPE, n) == 0 &&
+    return hs_begins_with(type, FORM_TYPE) &&
            (type.len == n || strchr("; \t", type.data[n]) != NULL);
 }
 

@@ -1,4 +1,5 @@
 /* What a handler says: the response while it is made. Thread: who has the request. */
+#include "octets.h"
 #include "request.h"
 
 #include <linkbuffer/linkbuffer.h>
@@ -10,7 +11,6 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <strings.h>
 
 /* A body that is copied stands in one piece up to this; then it is a buffer. */
 #define COPY_BYTES ((size_t)4 << 10)
@@ -55,7 +55,7 @@ static int append_line(struct hs_lines *lines, const char *name, size_t name_len
 
 static bool is_of(const char *line, const char *name, size_t n, size_t line_len)
 {
-    return line_len > n && line[n] == ':' && strncasecmp(line, name, n) == 0;
+    return line_len > n && line[n] == ':' && hs_is(line, n, name);
 }
 
 /* True: there was one. */
@@ -99,11 +99,11 @@ static int check_field(struct nhttp_request *request, const char *name, size_t n
 {
     if (!nhttp_is_token(name, n) || !nhttp_is_value(value, strlen(value)))
         return -EINVAL;
-    if (strcasecmp(name, "Content-Length") == 0 || strcasecmp(name, "Transfer-Encoding") == 0 ||
-        strcasecmp(name, "Keep-Alive") == 0)
+    if (hs_is(name, n, "Content-Length") || hs_is(name, n, "Transfer-Encoding") ||
+        hs_is(name, n, "Keep-Alive"))
         return -EPERM;
-    if (strcasecmp(name, "Connection") == 0) {
-        if (strcasecmp(value, "close") != 0)
+    if (hs_is(name, n, "Connection")) {
+        if (!hs_is(value, strlen(value), "close"))
             return -EPERM;
         request->closes = true;
         return 1;
@@ -111,13 +111,13 @@ static int check_field(struct nhttp_request *request, const char *name, size_t n
     return 0;
 }
 
-static void note_field(struct nhttp_request *request, const char *name, bool is_there)
+static void note_field(struct nhttp_request *request, const char *name, size_t n, bool is_there)
 {
-    if (strcasecmp(name, "Content-Type") == 0)
+    if (hs_is(name, n, "Content-Type"))
         request->has_type = is_there;
-    else if (strcasecmp(name, "Date") == 0)
+    else if (hs_is(name, n, "Date"))
         request->has_date = is_there;
-    else if (strcasecmp(name, "Server") == 0)
+    else if (hs_is(name, n, "Server"))
         request->has_server = is_there;
 }
 
@@ -143,7 +143,7 @@ static int put_field(struct nhttp_request *request, const char *name, const char
         return status;
     if (replaces)
         (void)remove_lines(&request->lines, name, n);
-    note_field(request, name, true);
+    note_field(request, name, n, true);
     return append_line(&request->lines, name, n, value);
 }
 
@@ -161,9 +161,10 @@ int nhttp_response_remove_field(struct nhttp_request *request, const char *name)
 {
     if (request->is_head_sent)
         return -EBUSY;
-    if (!remove_lines(&request->lines, name, strlen(name)))
+    size_t n = strlen(name);
+    if (!remove_lines(&request->lines, name, n))
         return -ENOENT;
-    note_field(request, name, false);
+    note_field(request, name, n, false);
     return 0;
 }
 

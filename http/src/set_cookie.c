@@ -63,17 +63,11 @@ static bool is_domain(struct nhttp_text domain)
     return true;
 }
 
-static bool begins_with(struct nhttp_text text, struct nhttp_text prefix)
-{
-    return text.len >= prefix.len &&
-           nhttp_text_equals_nocase((struct nhttp_text){text.data, prefix.len}, prefix);
-}
-
 /* Browsers throw it away otherwise. */
 static bool is_kept(const struct nhttp_set_cookie *cookie)
 {
-    bool is_host = begins_with(cookie->name, NHTTP_TEXT("__Host-"));
-    bool needs_secure = is_host || begins_with(cookie->name, NHTTP_TEXT("__Secure-")) ||
+    bool is_host = hs_begins_with(cookie->name, "__Host-");
+    bool needs_secure = is_host || hs_begins_with(cookie->name, "__Secure-") ||
                         cookie->same_site == NHTTP_SAME_SITE_NONE || cookie->partitioned;
     if (needs_secure && !cookie->secure)
         return false;

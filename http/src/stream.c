@@ -1,4 +1,5 @@
 /* Bodies that have begun: they leave piece by piece. Thread: who has the request. */
+#include "octets.h"
 #include "request.h"
 
 #include <linkbuffer/linkbuffer.h>
@@ -7,7 +8,6 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <strings.h>
 
 /* "ffffffffffffffff\r\n" */
 #define SIZE_BYTES 20
@@ -220,11 +220,13 @@ static bool may_trail(const char *name)
         "Upgrade",
         "WWW-Authenticate",
     };
+    size_t n = strlen(name);
     for (size_t i = 0; i < sizeof never / sizeof never[0]; i++) {
-        if (strcasecmp(name, never[i]) == 0)
+        if (hs_is(name, n, never[i]))
             return false;
     }
-    return strncasecmp(name, "X-Forwarded", 11) != 0 && strcasecmp(name, "X-Real-IP") != 0;
+    return !hs_begins_with((struct nhttp_text){name, n}, "X-Forwarded") &&
+           !hs_is(name, n, "X-Real-IP");
 }
 
 int nhttp_response_add_trailer(struct nhttp_request *request, const char *name, const char *value)

@@ -144,6 +144,7 @@ static void answer_fields(struct nhttp_request *request, void *arg)
     CHECK(nhttp_response_redirect(request, 200, "/") == -EINVAL);
     CHECK(nhttp_response_set_field(request, "Content-Length", "7") == -EPERM);
     CHECK(nhttp_response_set_field(request, "transfer-encoding", "chunked") == -EPERM);
+    CHECK(nhttp_response_set_field(request, "TRANSFER-ENCODING", "chunked") == -EPERM);
     CHECK(nhttp_response_set_field(request, "Connection", "upgrade") == -EPERM);
     CHECK(nhttp_response_set_status(request, 99) == -EINVAL);
     CHECK(nhttp_response_set_status(request, 600) == -EINVAL);

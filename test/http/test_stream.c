@@ -54,6 +54,7 @@ static void stream(struct nhttp_request *request, void *arg)
     CHECK(nhttp_response_add_trailer(request, "X-Sum", "6") == 0);
     CHECK(nhttp_response_add_trailer(request, "Content-Length", "6") == -EPERM);
     CHECK(nhttp_response_add_trailer(request, "set-cookie", "a=b") == -EPERM);
+    CHECK(nhttp_response_add_trailer(request, "AUTHORIZATION", "a") == -EPERM);
     CHECK(nhttp_response_add_trailer(request, "X y", "6") == -EINVAL);
     CHECK(nhttp_response_add_trailer(request, "X", "6\r\nY: z") == -EINVAL);
 }
