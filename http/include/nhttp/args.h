@@ -1,5 +1,6 @@
 /**
- * Arguments: "a=1&b=2", of a query and of a body of application/x-www-form-urlencoded.
+ * Arguments: "a=1&b=2", of a query and of a body of application/x-www-form-urlencoded (the URL
+ * standard, section 5).
  *
  * Nothing is kept and nothing is allocated: names and values are pieces of the text, as they came.
  * Decode a value by nhttp_unescape_query(). Names are compared as if they were decoded.
@@ -12,7 +13,7 @@
  * through the arguments once itself. How many there may be is bounded by `limit`; how long they may
  * be is bounded by the limits of heads and bodies.
  *
- * Threads: any. Errors: 0 or a negative errno value.
+ * Threads: any. Memory: the caller's. Errors: 0 or a negative errno value.
  */
 #ifndef NHTTP_ARGS_H
 #define NHTTP_ARGS_H

@@ -1,7 +1,10 @@
 /**
  * Dates of HTTP: RFC 9110, section 5.6.7.
  *
+ * Times are seconds since 1970 in UTC without leap seconds, negative before.
+ *
  * Threads: any. Neither the locale nor the time zone of the process matters.
+ * Memory: the caller's; nothing is allocated. Errors: 0 or a negative errno value.
  */
 #ifndef NHTTP_DATE_H
 #define NHTTP_DATE_H
@@ -34,9 +37,10 @@ NHTTP_API void nhttp_date_format(time_t time, char *out);
  *     Sun Nov  6 08:49:37 1994
  *
  * A day that the month does not have is none; the name of the day is not compared with the date. A
- * second 60 is the first of the next minute.
+ * second 60, of any minute, is the first of the next minute. Years are 1 to 9999.
  *
- * @param now  the year of two digits is the one at most 50 years after it
+ * @param now  the second form has two digits of a year: it is the last date with them that is not
+ *             more than 50 years after now
  * @param out  untouched on failure
  * @return 0; -EBADMSG: this is no date
  */

@@ -4,7 +4,10 @@
  * For lists whose elements are tokens, with or without parameters: Connection, Accept-Encoding,
  * Vary, Upgrade. Entity tags (If-None-Match) are none: a backslash means nothing in them.
  *
+ * To go through a list costs in proportion to its bytes; the limits of heads bound these.
+ *
  * Threads: any. Memory: elements are borrowed from the field's value; nothing is allocated.
+ * Errors: none; any text is a list.
  */
 #ifndef NHTTP_LIST_H
 #define NHTTP_LIST_H

@@ -84,7 +84,8 @@ NHTTP_API NHTTP_MUST_CHECK int nhttp_request_field_at(const struct nhttp_request
                                                       struct nhttp_text *value);
 
 /**
- * The first value of an argument of the query, decoded.
+ * The first value of an argument of the query, decoded. It is looked for anew, and copied, each
+ * time it is asked for; the copies stay until the request ends.
  *
  * @param out  NUL-terminated; untouched on failure
  * @return 0; -ENOENT; -E2BIG when it is not among the first NHTTP_ARGS_DEFAULT, and there are more;

@@ -1,7 +1,7 @@
 /**
- * A piece of text that somebody else keeps.
+ * A piece of text that somebody else keeps: bytes of any value, in no encoding in particular.
  *
- * Threads: any. Errors: none.
+ * Threads: any. Memory: nothing is copied or allocated. Errors: none.
  */
 #ifndef NHTTP_TEXT_H
 #define NHTTP_TEXT_H
