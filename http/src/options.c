@@ -60,8 +60,11 @@ static uint32_t default_connections(void)
 
 static int complete_limits(struct nhttp_server_options *options)
 {
-    complete(&options->head.line_bytes, NHTTP_LINE_BYTES_DEFAULT);
     complete(&options->head.head_bytes, NHTTP_HEAD_BYTES_DEFAULT);
+    /* Heads that are shorter than a line may be have lines as long as they. */
+    complete(&options->head.line_bytes, options->head.head_bytes < NHTTP_LINE_BYTES_DEFAULT
+                                            ? options->head.head_bytes
+                                            : NHTTP_LINE_BYTES_DEFAULT);
     complete(&options->head.fields, NHTTP_HEAD_FIELDS_DEFAULT);
     complete(&options->chunked.line_bytes, NHTTP_CHUNK_LINE_BYTES_DEFAULT);
     complete(&options->chunked.overhead_bytes, NHTTP_CHUNK_OVERHEAD_BYTES_DEFAULT);
@@ -96,7 +99,8 @@ int hs_options_complete(struct nhttp_server_options *options)
     if (options->listener.max_connections != 0 || options->listener.on_shutdown != NULL ||
         options->listener.arg != NULL)
         return -EINVAL;
-    if (options->name != NULL && !nhttp_is_value(options->name, strlen(options->name)))
+    if (options->name != NULL &&
+        (options->name[0] == '\0' || !nhttp_is_value(options->name, strlen(options->name))))
         return -EINVAL;
     int status = complete_timeouts(options);
     return status != 0 ? status : complete_limits(options);

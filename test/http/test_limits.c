@@ -472,36 +472,3 @@ TEST_BOTH_MODES(http_limits, of_one_request)
     client_close(fd);
     web_finish_when_idle(&web);
 }
-
-Test(http_limits, options_out_of_range_are_refused)
-{
-    struct gopool *pool = gopool_default();
-    const struct nhttp_server_options bad[] = {
-        {.handler = NULL},
-        {.handler = web_handle, .header_timeout_ms = -2},
-        {.handler = web_handle, .idle_timeout_ms = (int64_t)NETPOLL_TIMEOUT_MS_MAX + 1},
-        {.handler = web_handle, .watchdog_ms = INT64_MIN},
-        {.handler = web_handle, .head = {.fields = NHTTP_FIELDS_MAX + 1}},
-        {.handler = web_handle, .head = {.line_bytes = 100, .head_bytes = 99}},
-        {.handler = web_handle, .head = {.head_bytes = NHTTP_HEAD_BYTES_MAX + 1}},
-        {.handler = web_handle, .chunked = {.line_bytes = NHTTP_CHUNK_LINE_BYTES_MAX + 1}},
-        {.handler = web_handle, .max_body_bytes = UINT64_MAX},
-        {.handler = web_handle, .pool = pool, .max_workers = 1},
-        {.handler = web_handle, .pool = pool, .max_queued = 1},
-        {.handler = web_handle, .max_workers = UINT32_MAX},
-        {.handler = web_handle, .executor = (enum netpoll_handler)7},
-        {.handler = web_handle, .name = "a\r\nX: y"},
-        {.handler = web_handle, .listener = {.max_connections = 5}},
-        {.handler = web_handle, .listener = {.backlog = -1}},
-        {.handler = web_handle, .keepalive_s = -5},
-        {.handler = web_handle, .reserved = {1}},
-    };
-    struct web web = {.pollers = 1};
-    struct nhttp_server *server;
-    web_start(&web);
-    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
-        cr_assert_eq(nhttp_server_create(web.rig.runtime, &bad[i], &server), -EINVAL, "%zu", i);
-    cr_assert_null(server);
-    cr_assert_eq(nhttp_server_destroy(NULL), 0);
-    web_finish(&web);
-}

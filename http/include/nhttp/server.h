@@ -145,7 +145,7 @@ struct nhttp_server_options {
                                    0: none */
     uint32_t retry_after_s;   /**< what Retry-After says. 0: 1 */
 
-    const char *name;        /**< of the Server field, copied; NULL: none is sent */
+    const char *name;        /**< of the Server field, copied, not empty; NULL: none is sent */
     bool disable_date;       /**< no Date field; RFC 9110, 6.6.1, allows it only without a
                                   clock */
     bool disable_keep_alive; /**< one request a connection */
@@ -164,7 +164,10 @@ struct nhttp_server_options {
     int64_t linger_timeout_ms;  /**< after an answer that ends the connection while the client still
                                      sends: its bytes are thrown away so long. 0: 2,000 */
 
-    struct nhttp_head_limits head;       /**< fields at most NHTTP_FIELDS_MAX: 414 or 431 */
+    struct nhttp_head_limits head;       /**< fields at most NHTTP_FIELDS_MAX: 414 or 431.
+                                              Without line_bytes a head_bytes below its default
+                                              is that of lines as well; for longer lines than
+                                              heads raise both */
     struct nhttp_chunked_limits chunked; /**< 400 */
     uint64_t max_body_bytes;             /**< of a request: 413. 0: 4 MiB */
     bool stream_bodies;         /**< handlers get requests before their bodies: nhttp/body.h */
@@ -193,9 +196,9 @@ struct nhttp_server_options {
  * @param options  copied
  * @param out      the server, NULL on failure
  * @return 0; -EINVAL when the handler is missing, a number is beyond its range, limits contradict
- *         each other, pool is given beside max_workers or max_queued, the name has a byte that no
- *         field may have, or a reserved field is set; otherwise as netpoll_server_create() and
- *         gopool_create()
+ *         each other, pool is given beside max_workers or max_queued, the name is empty or
+ *         has a byte that no field may have, or a reserved field is set; otherwise as
+ * netpoll_server_create() and gopool_create()
  *
  * Memory: the caller owns the server and ends it with nhttp_server_destroy(), before the runtime.
  */
