@@ -58,7 +58,12 @@ struct nhttp_set_cookie;
 NHTTP_API NHTTP_MUST_CHECK int nhttp_response_set_cookie(struct nhttp_request *request,
                                                          const struct nhttp_set_cookie *cookie);
 
-/** Sets Content-Type. The string is borrowed until the request ends. @return as set_field */
+/**
+ * Sets Content-Type. Without it a body is text/plain; charset=utf-8.
+ *
+ * @param type  borrowed until the request ends
+ * @return as nhttp_response_set_field()
+ */
 NHTTP_API NHTTP_MUST_CHECK int nhttp_response_set_type(struct nhttp_request *request,
                                                        const char *type);
 
