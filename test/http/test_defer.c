@@ -204,6 +204,27 @@ TEST_BOTH_MODES(http_defer, a_shutdown_waits_for_answers)
     web_finish(&web);
 }
 
+/* Whoever answers later need not know when the server ends. */
+TEST_BOTH_MODES(http_defer, a_request_outlives_its_server)
+{
+    struct desk desk = DESK_INIT;
+    struct web web = {.options = {.handler = take, .executor = *mode, .arg = &desk}};
+    web_start(&web);
+    int fd = web_dial(&web);
+    ask(fd, GET("/watched"));
+    event_wait(&desk.arrivals, 1);
+    cr_assert_eq(nhttp_server_shutdown(web.server, 20), 1);
+    event_wait(&desk.cancels, 1);
+    cr_assert(client_sees_reset(fd));
+    cr_assert_eq(nhttp_server_destroy(web.server), 0);
+    cr_assert_eq(netpoll_runtime_destroy(web.rig.runtime), 0);
+    cr_assert(nhttp_request_is_cancelled(desk.requests[0]));
+    cr_assert(path_is(desk.requests[0], "/watched"));
+    answer(&desk, 0, "in vain");
+    client_close(fd);
+    cr_assert_eq(live_bytes(), web.rig.live_bytes);
+}
+
 struct takeover {
     struct event calls;
     _Atomic int fd;

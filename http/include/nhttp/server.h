@@ -227,8 +227,11 @@ NHTTP_API NHTTP_MUST_CHECK int nhttp_server_shutdown(struct nhttp_server *server
                                                      int64_t timeout_ms);
 
 /**
- * Shuts the server down with a deadline of 0 if that has not been done, and frees it once no
- * request of it is unanswered.
+ * Shuts the server down with a deadline of 0 if that has not been done, and frees it.
+ *
+ * A deferred request whose connection was aborted is not waited for: it is cancelled, whoever has
+ * it finishes it as any other, even when the runtime is gone, and the last one frees what the
+ * server has kept for them.
  *
  * Waits for handlers on a pool of the server's own. On another pool handlers may still run, or
  * begin, and call the other callbacks, until that pool has been ended or drained: before what
