@@ -1,4 +1,5 @@
-/* Options of a server: whatever is beyond its range is an error at the start, what is at its end not. */
+/* Options of a server: whatever is beyond its range is an error at the start, what is at its end
+ * not. */
 #include "web.h"
 
 #include <criterion/criterion.h>
@@ -10,18 +11,18 @@
 #include <stddef.h>
 #include <string.h>
 
-#define TIMEOUT(name)                                                                              \
-    {                                                                                              \
-#name, offsetof(struct nhttp_server_options, name)                                         \
+#define TIMEOUT(name)                                      \
+    {                                                      \
+#        name, offsetof(struct nhttp_server_options, name) \
     }
 
 static const struct {
     const char *name;
     size_t offset;
 } timeouts[] = {
-    TIMEOUT(header_timeout_ms),  TIMEOUT(body_timeout_ms),  TIMEOUT(write_timeout_ms),
-    TIMEOUT(idle_timeout_ms),    TIMEOUT(queue_timeout_ms), TIMEOUT(handler_timeout_ms),
-    TIMEOUT(watchdog_ms),        TIMEOUT(max_age_ms),       TIMEOUT(linger_timeout_ms),
+    TIMEOUT(header_timeout_ms), TIMEOUT(body_timeout_ms),  TIMEOUT(write_timeout_ms),
+    TIMEOUT(idle_timeout_ms),   TIMEOUT(queue_timeout_ms), TIMEOUT(handler_timeout_ms),
+    TIMEOUT(watchdog_ms),       TIMEOUT(max_age_ms),       TIMEOUT(linger_timeout_ms),
 };
 
 /* What creating a server with these options says; one that came to be is gone. */
