@@ -65,8 +65,9 @@ static char address[NETPOLL_ADDRESS_BYTES];
 /* Zero bytes end it; most are what they should be. */
 static void choose_text(struct fuzz_input *in, char *out)
 {
-    static const char *const usual[] = {"X-A", "x-a", "X-B",  "Content-Type", "Date",  "Server",
-                                        "",    "v",   "v, w", "Connection",   "close", "Content-Length"};
+    static const char *const usual[] = {"X-A",  "x-a",        "X-B",   "Content-Type",
+                                        "Date", "Server",     "",      "v",
+                                        "v, w", "Connection", "close", "Content-Length"};
     uint8_t choice = fuzz_byte(in);
     size_t n = choice & 7;
     if (choice < 192) {
@@ -335,8 +336,8 @@ static bool is_text(const char *bytes, struct nhttp_span span, const char *text)
 static void expect_lines(const struct nhttp_head *head, const char *bytes,
                          const struct lines *lines)
 {
-    static const char *const own[] = {"Date",           "Server",            "Content-Type",
-                                      "Content-Length", "Transfer-Encoding", "Connection"};
+    static const char *const own[] = {
+        "Date", "Server", "Content-Type", "Content-Length", "Transfer-Encoding", "Connection"};
     FUZZ_CHECK(head->field_count >= lines->count);
     size_t before = head->field_count - lines->count;
     for (size_t i = 0; i < lines->count; i++) {
@@ -353,7 +354,8 @@ static void expect_lines(const struct nhttp_head *head, const char *bytes,
     }
     for (size_t i = 0; i < lines->count; i++) {
         for (unsigned which = 0; which < 3; which++)
-            FUZZ_CHECK((seen & 1U << which) == 0 || strcasecmp(lines->all[i].name, own[which]) != 0);
+            FUZZ_CHECK((seen & 1U << which) == 0 ||
+                       strcasecmp(lines->all[i].name, own[which]) != 0);
     }
 }
 
