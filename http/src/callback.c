@@ -45,6 +45,9 @@ int hs_call_on_head(struct nhttp_request *request)
     request->is_in_head = true;
     bool has_returned = hs_call(request->c, "on_head", call_on_head, &it);
     request->is_in_head = false;
+    /* Nobody can have the connection while the body is read from it. */
+    if (request->hijack_fn != NULL)
+        request->config.stream_body = false;
     if (has_returned && is_allowed(&it))
         return it.status;
     hs_request_drop_hijack(request);
@@ -101,12 +104,15 @@ void hs_call_on_cancel(struct nhttp_request *request)
 static void call_destroy(void *arg)
 {
     const struct hs_value *value = arg;
-    value->destroy(value->value);
+    /* Relaxed: the caller has taken it away. */
+    value->destroy(atomic_load_explicit(&value->value, memory_order_relaxed));
 }
 
 void hs_call_destroy(struct hs_conn *c, struct hs_value *value)
 {
-    if (value->destroy != NULL)
+    /* Relaxed: as above. */
+    bool is_there = atomic_load_explicit(&value->value, memory_order_relaxed) != NULL;
+    if (is_there && value->destroy != NULL)
         (void)hs_call(c, "the destroy of a value", call_destroy, value);
 }
 

@@ -115,51 +115,48 @@ uint32_t nhttp_request_number(const struct nhttp_request *request)
     return request->number;
 }
 
-static struct hs_value **find_value(struct nhttp_request *request, const char *key)
+static struct hs_value *find_value(const struct nhttp_request *request, const char *key)
 {
-    struct hs_value **at = &request->values;
-    while (*at != NULL && strcmp((*at)->key, key) != 0)
-        at = &(*at)->next;
-    return at;
-}
-
-static void take_away(struct nhttp_request *request, struct hs_value **at)
-{
-    struct hs_value *gone = *at;
-    *at = gone->next;
-    hs_call_destroy(request->c, gone);
-    mcache_free(gone);
+    /* Acquire: pairs with the release in nhttp_request_set_value(), for the poller. */
+    struct hs_value *value = atomic_load_explicit(&request->values, memory_order_acquire);
+    while (value != NULL && strcmp(value->key, key) != 0)
+        value = value->next;
+    return value;
 }
 
 int nhttp_request_set_value(struct nhttp_request *request, const char *key, void *value,
                             void (*destroy)(void *value))
 {
-    struct hs_value *added = NULL;
+    struct hs_value *at = find_value(request, key);
+    if (at != NULL) {
+        struct hs_value old = {.destroy = at->destroy};
+        /* Relaxed, all that follow: one thread at a time sets them. */
+        atomic_init(&old.value, atomic_load_explicit(&at->value, memory_order_relaxed));
+        at->destroy = destroy;
+        atomic_store_explicit(&at->value, value, memory_order_relaxed);
+        hs_call_destroy(request->c, &old);
+        return 0;
+    }
+    if (value == NULL)
+        return 0;
     size_t n = strlen(key) + 1;
-    if (value != NULL) {
-        added = mcache_alloc(sizeof *added + n);
-        if (added == NULL)
-            return -ENOMEM;
-        *added = (struct hs_value){.value = value, .destroy = destroy};
-        memcpy(added->key, key, n);
-    }
-    struct hs_value **at = find_value(request, key);
-    if (*at != NULL)
-        take_away(request, at);
-    if (added != NULL) {
-        added->next = request->values;
-        request->values = added;
-    }
+    at = mcache_alloc(sizeof *at + n);
+    if (at == NULL)
+        return -ENOMEM;
+    *at = (struct hs_value){.destroy = destroy};
+    atomic_init(&at->value, value);
+    at->next = atomic_load_explicit(&request->values, memory_order_relaxed);
+    memcpy(at->key, key, n);
+    /* Release: pairs with the acquire in find_value(). */
+    atomic_store_explicit(&request->values, at, memory_order_release);
     return 0;
 }
 
 void *nhttp_request_value(const struct nhttp_request *request, const char *key)
 {
-    for (const struct hs_value *value = request->values; value != NULL; value = value->next) {
-        if (strcmp(value->key, key) == 0)
-            return value->value;
-    }
-    return NULL;
+    const struct hs_value *value = find_value(request, key);
+    /* Relaxed: a function of nhttp_request_on_cancel() asks for what was set before it. */
+    return value != NULL ? atomic_load_explicit(&value->value, memory_order_relaxed) : NULL;
 }
 
 int nhttp_request_hijack(struct nhttp_request *request, nhttp_hijacked_fn *fn, void *arg)

@@ -69,11 +69,13 @@ int hs_request_create(struct hs_conn *c, const struct nhttp_head *head, const ch
 
 static void free_values(struct nhttp_request *request)
 {
-    while (request->values != NULL) {
-        struct hs_value *value = request->values;
-        request->values = value->next;
+    /* Relaxed: nobody else has it any more. */
+    struct hs_value *value = atomic_load_explicit(&request->values, memory_order_relaxed);
+    while (value != NULL) {
+        struct hs_value *next = value->next;
         hs_call_destroy(request->c, value);
         mcache_free(value);
+        value = next;
     }
 }
 

@@ -83,9 +83,11 @@ struct hs_body_out {
     struct nhttp_text text; /* memory that need not be given back */
 };
 
+/* None is taken out of the list before the request ends: the poller may look through it beside the
+ * handler, in a function of nhttp_request_on_cancel(). */
 struct hs_value {
-    struct hs_value *next;
-    void *value;
+    struct hs_value *next; /* older */
+    _Atomic(void *) value; /* NULL: taken away */
     void (*destroy)(void *value);
     char key[];
 };
@@ -126,7 +128,7 @@ struct nhttp_request {
     void *cancel_arg;
     nhttp_request_fn *room_fn; /* ordered by room */
     void *room_arg;
-    struct hs_value *values;
+    _Atomic(struct hs_value *) values; /* the newest one */
     struct hs_decoded *decoded;
 
     /* The first of those that are not zero when it is made. */

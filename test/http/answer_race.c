@@ -250,6 +250,46 @@ static void race_to_the_end(void)
     web_finish(&web);
 }
 
+static _Atomic unsigned looks;
+
+static void look_at_value(struct nhttp_request *request, void *arg)
+{
+    CHECK(nhttp_request_value(request, "mine") == arg);
+    atomic_fetch_add(&looks, 1);
+}
+
+static void set_values(struct nhttp_request *request, void *arg)
+{
+    static const char *const keys[] = {"a", "b", "c", "d"};
+    CHECK(nhttp_request_set_value(request, "mine", arg, NULL) == 0);
+    if (nhttp_request_on_cancel(request, look_at_value, arg) != 0)
+        return; /* The client has gone already. */
+    for (unsigned i = 0; !nhttp_request_is_cancelled(request) || i < 100; i++)
+        CHECK(nhttp_request_set_value(request, keys[i % 4], i % 3 == 0 ? arg : NULL, NULL) == 0);
+}
+
+static void *ask_and_go(void *arg)
+{
+    const struct web *web = arg;
+    for (unsigned round = 0; round < ROUNDS; round++) {
+        int fd = web_dial(web);
+        ask(fd, GET("/"));
+        sleep_us(200);
+        client_reset(fd);
+    }
+    return NULL;
+}
+
+/* Who is told of the client's end finds what was set before, whatever is set meanwhile. */
+static void race_for_values(void)
+{
+    struct web web = {.options = {.handler = set_values, .arg = &looks}};
+    web_start(&web);
+    run_clients(&web, ask_and_go);
+    web_finish_when_idle(&web);
+    CHECK(atomic_load(&looks) > 0);
+}
+
 int main(void)
 {
     if (backend_refusal() != 0)
@@ -260,5 +300,6 @@ int main(void)
     race_with_a_panic(NETPOLL_HANDLER_POOL);
     race_with_a_panic(NETPOLL_HANDLER_INLINE);
     race_to_the_end();
+    race_for_values();
     return 0;
 }
