@@ -64,14 +64,6 @@ int hs_stream_write(struct nhttp_request *request, const void *data, size_t n)
     return end_piece(request, n, status);
 }
 
-/* The same of what is the connection's from now on: whoever gave it must not be told otherwise.
- * What fails here is seen at the end. */
-static int end_taken(struct nhttp_request *request, size_t n, int status)
-{
-    int error = end_piece(request, n, status);
-    return status < 0 ? error : 0;
-}
-
 int hs_stream_write_ref(struct nhttp_request *request, const struct linkbuffer_ref *ref)
 {
     int status = begin_piece(request, ref->n);
@@ -80,7 +72,7 @@ int hs_stream_write_ref(struct nhttp_request *request, const struct linkbuffer_r
             netpoll_conn_write_ref(request->c->conn, ref->data, ref->n, ref->release, ref->arg);
     else if (status == 1 && ref->release != NULL)
         ref->release(ref->arg);
-    return end_taken(request, ref->n, status);
+    return end_piece(request, ref->n, status);
 }
 
 int hs_stream_write_file(struct nhttp_request *request, const struct linkbuffer_file *file)
@@ -90,7 +82,7 @@ int hs_stream_write_file(struct nhttp_request *request, const struct linkbuffer_
         status = netpoll_conn_write_file(request->c->conn, file);
     else if (status == 1 && file->release != NULL)
         file->release(file->arg);
-    return end_taken(request, file->n, status);
+    return end_piece(request, file->n, status);
 }
 
 /* Not what its writer adds meanwhile, which has not been announced. */
