@@ -33,13 +33,13 @@ static void begin_guard(struct guard *guard)
 }
 
 /* The signal of a failed write is the thread's own, so nobody else can have taken it. */
-static void end_guard(const struct guard *guard, bool has_failed)
+static void end_guard(const struct guard *guard, bool may_be_pending)
 {
     const struct timespec at_once = {0};
     sigset_t pipe_signal;
     sigemptyset(&pipe_signal);
     sigaddset(&pipe_signal, SIGPIPE);
-    if (has_failed && !guard->was_pending) {
+    if (may_be_pending && !guard->was_pending) {
         while (sigtimedwait(&pipe_signal, NULL, &at_once) < 0 && errno == EINTR) {
         }
     }
@@ -84,8 +84,10 @@ static ssize_t send_once(int to, const struct linkbuffer_file *file, size_t n)
 ssize_t linkbuffer_send_file(int to, const struct linkbuffer_file *file, size_t max)
 {
     struct guard guard;
+    size_t n = file->n < max ? file->n : max;
     begin_guard(&guard);
-    ssize_t sent = send_once(to, file, file->n < max ? file->n : max);
-    end_guard(&guard, sent == -EPIPE);
+    ssize_t sent = send_once(to, file, n);
+    /* A count that is short may have ended in a failure, too, which only the signal tells. */
+    end_guard(&guard, sent == -EPIPE || (sent > 0 && (size_t)sent < n));
     return sent;
 }

@@ -6,6 +6,8 @@
 #include <fcntl.h>
 #include <linkbuffer/file.h>
 #include <linkbuffer/io.h>
+#include <netinet/in.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -374,6 +376,56 @@ Test(file, sends_no_signal)
     cr_assert_eq(raise(SIGPIPE), 0);
     cr_assert_eq(linkbuffer_send_file(ends[0], &file, 1000), -EPIPE);
     cr_assert(is_pending());
+    close(ends[0]);
+    close(fd);
+}
+
+/* Two ends of a TCP connection; the first one blocks when it is full. */
+static void connect_pair(int ends[2])
+{
+    struct sockaddr_in address = {.sin_family = AF_INET};
+    socklen_t n = sizeof address;
+    int listener = socket(AF_INET, SOCK_STREAM, 0);
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    cr_assert_eq(bind(listener, (struct sockaddr *)&address, n), 0);
+    cr_assert_eq(listen(listener, 1), 0);
+    cr_assert_eq(getsockname(listener, (struct sockaddr *)&address, &n), 0);
+    ends[1] = socket(AF_INET, SOCK_STREAM, 0);
+    cr_assert_eq(connect(ends[1], (struct sockaddr *)&address, n), 0);
+    ends[0] = accept(listener, NULL, NULL);
+    cr_assert_geq(ends[0], 0);
+    close(listener);
+}
+
+/* A reset behind the end of what the peer sends is told by EPIPE, which brings the signal. */
+static void *take_some_and_reset(void *arg)
+{
+    const struct linger at_once = {.l_onoff = 1};
+    int fd = *(const int *)arg;
+    char some[1000];
+    cr_assert_gt(recv(fd, some, sizeof some, 0), 0);
+    cr_assert_eq(shutdown(fd, SHUT_WR), 0);
+    cr_assert_eq(setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once), 0);
+    close(fd);
+    return NULL;
+}
+
+/* What was sent before is what is told of it; the signal comes all the same. */
+Test(file, sends_no_signal_either_when_the_peer_goes_in_the_middle)
+{
+    int ends[2];
+    int fd = open_pattern(0);
+    const struct linkbuffer_file file = {.fd = fd, .n = (size_t)64 << 20};
+    pthread_t thread;
+    signal(SIGPIPE, SIG_DFL);
+    cr_assert_eq(ftruncate(fd, (off_t)file.n), 0);
+    connect_pair(ends);
+    cr_assert_eq(pthread_create(&thread, NULL, take_some_and_reset, &ends[1]), 0);
+    ssize_t sent = linkbuffer_send_file(ends[0], &file, file.n);
+    cr_assert_gt(sent, 0);
+    cr_assert_lt(sent, (ssize_t)file.n);
+    cr_assert_not(is_pending());
+    cr_assert_eq(pthread_join(thread, NULL), 0);
     close(ends[0]);
     close(fd);
 }
