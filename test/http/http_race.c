@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #define CLIENTS   6
 #define ROUNDS    150
@@ -30,6 +31,8 @@ struct queue {
 static struct queue queue = {.mutex = PTHREAD_MUTEX_INITIALIZER,
                              .changed = PTHREAD_COND_INITIALIZER};
 static _Atomic unsigned cancels;
+#define FILE_BYTES 3000000
+static int file_fd;
 
 static void sleep_us(long us)
 {
@@ -74,6 +77,15 @@ static void read_here(struct nhttp_request *request)
     say(request, "read");
 }
 
+/* What is not the server's after all is still ours. */
+static void give_file(struct nhttp_request *request)
+{
+    int fd = dup(file_fd);
+    CHECK(fd >= 0);
+    if (nhttp_response_file(request, fd, 1000, FILE_BYTES - 1000) != 0)
+        close(fd);
+}
+
 static void *answer_others(void *arg)
 {
     (void)arg;
@@ -88,6 +100,8 @@ static void *answer_others(void *arg)
         sleep_us(n % 7 == 0 ? 30000 : 200);
         if (n % 3 == 0)
             read_here(request);
+        else if (n % 3 == 1)
+            give_file(request);
         else
             say(request, "later");
         nhttp_request_finish(request);
@@ -118,6 +132,8 @@ static void handle(struct nhttp_request *request, void *arg)
     }
     if (path_is(request, "/later")) {
         put_off(request);
+    } else if (path_is(request, "/file")) {
+        give_file(request);
     } else if (path_is(request, "/slow")) {
         sleep_us(30000);
         say(request, "slow");
@@ -132,7 +148,8 @@ static void handle(struct nhttp_request *request, void *arg)
 /* Bytes of it. */
 static size_t make_request(char *out, unsigned *seed)
 {
-    static const char *const paths[] = {"/", "/later", "/slow", "/later", "/read", "/called", "/"};
+    static const char *const paths[] = {"/",     "/later",  "/slow", "/later",
+                                        "/read", "/called", "/",     "/file"};
     const char *path = paths[(unsigned)rand_r(seed) % (sizeof paths / sizeof paths[0])];
     bool is_long = rand_r(seed) % 4 == 0;
     size_t body = is_long ? (size_t)rand_r(seed) % BODY_BYTES_MAX : 3;
@@ -223,7 +240,11 @@ int main(void)
 {
     if (backend_refusal() != 0)
         return STATUS_SKIPPED;
+    char name[] = "/tmp/nhttp-XXXXXX";
+    file_fd = mkstemp(name);
+    CHECK(file_fd >= 0 && unlink(name) == 0 && ftruncate(file_fd, FILE_BYTES) == 0);
     race(NETPOLL_HANDLER_POOL);
     race(NETPOLL_HANDLER_INLINE);
+    close(file_fd);
     return 0;
 }
