@@ -196,6 +196,8 @@ Test(cookie, prefixes_of_names)
     const struct nhttp_text root = NHTTP_TEXT("/");
     SET_NAME(NULL, "__Secure-a", .secure = false);
     SET_NAME(NULL, "__secure-a", .secure = false);
+    SET_NAME(NULL, "__Secure-", .secure = false);
+    SET_NAME(NULL, "__Host-", .secure = true);
     SET_NAME("__Secure-a=; Secure", "__Secure-a", .secure = true);
     SET_NAME(NULL, "__Host-a", .path = root);
     SET_NAME(NULL, "__Host-a", .secure = true);
