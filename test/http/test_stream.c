@@ -294,9 +294,9 @@ Test(http_request, a_cookie_that_is_not_looked_for_is_not_one_that_is_not_there)
     struct web web = {.options = {.handler = ask_among_many}};
     char text[4096] = "GET / HTTP/1.1\r\nHost: a\r\nCookie: first=1";
     size_t at = strlen(text);
-    for (size_t i = 1; i < NHTTP_COOKIES_DEFAULT; i++, at += 4)
-        memcpy(text + at, "; a=", 4);
-    strcpy(text + at, "; last=1\r\nCookie: other=2\r\n\r\n");
+    for (size_t i = 1; i < NHTTP_COOKIES_DEFAULT; i++)
+        at += (size_t)snprintf(text + at, sizeof text - at, "; a=");
+    (void)snprintf(text + at, sizeof text - at, "; last=1\r\nCookie: other=2\r\n\r\n");
     web_start(&web);
     int fd = web_dial(&web);
     expect_answer(fd, text, 200, "seen");
