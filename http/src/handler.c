@@ -92,6 +92,7 @@ static bool run_on_pool(struct nhttp_request *request)
         return true;
     hs_count(c->server->counters, HS_COUNT_QUEUE_FULL);
     hs_request_unshare(request);
+    request->is_refused = true;
     (void)hs_response_make(request, 503, NULL);
     return hs_request_answer_here(request);
 }

@@ -178,6 +178,7 @@ static bool go_by(struct hs_conn *c, int status)
 static bool answer_early(struct hs_conn *c, int status)
 {
     struct nhttp_request *request = c->request;
+    request->is_refused = true;
     hs_count_refusal(c->server->counters, status);
     if (request->status == 200)
         (void)hs_response_make(request, status, NULL);

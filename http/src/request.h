@@ -99,6 +99,7 @@ struct nhttp_request {
     _Atomic uint8_t cancel; /* enum hs_cancel */
     _Atomic uint8_t room;   /* enum hs_room */
     bool is_in_head;        /* on_head has it */
+    bool is_refused;        /* by the server: the answer is no handler's */
     bool is_shared;
     bool is_deferred;
     bool is_finished;         /* nhttp_request_finish() has been called */

@@ -172,7 +172,7 @@ static int write_whole(struct nhttp_request *request, bool is_last)
 int hs_write_answer(struct nhttp_request *request, bool is_last)
 {
     int error = request->is_head_sent ? hs_stream_end(request) : write_whole(request, is_last);
-    if (error == 0)
+    if (error == 0 && !request->is_refused)
         hs_count(request->c->server->counters, HS_COUNT_ANSWERS);
     hs_record(request->c, request, error == 0 ? request->status : 0, request->sent);
     return error;

@@ -329,6 +329,7 @@ Test(http_limits, of_workers_and_of_who_waits_for_them)
     cr_assert_str_eq(answer_field(&answer, "Retry-After"), "7");
     answer_free(&answer);
     cr_assert_eq(web_stats(&web).queue_full, 1);
+    cr_assert_eq(web_stats(&web).answers, 0);
     event_add(&gate.open);
     expect_answer(fds[0], NULL, 200, "late");
     expect_answer(fds[1], NULL, 200, "late");

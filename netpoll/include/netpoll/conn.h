@@ -216,6 +216,7 @@ NETPOLL_API NETPOLL_MUST_CHECK int netpoll_conn_write_file(struct netpoll_conn *
 /**
  * Moves every readable byte of a buffer to the end of the output, without a copy.
  *
+ * @param from  nobody flushes files into it meanwhile
  * @return 0; -ENOMEM; -ENOTCONN
  *
  * Memory: borrows from; it stays usable and the caller's.
