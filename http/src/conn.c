@@ -241,6 +241,12 @@ static int64_t end_slow(struct hs_conn *c, enum hs_counter counter)
     return NETPOLL_TIMEOUT_NONE;
 }
 
+/* An answer is on its way: the limit of that is write_timeout_ms. */
+static bool is_sending(const struct hs_conn *c)
+{
+    return netpoll_conn_unsent(c->conn) > 0;
+}
+
 static int64_t look_at_head(struct hs_conn *c)
 {
     const struct nhttp_server_options *options = &c->server->options;
@@ -254,6 +260,10 @@ static int64_t look_at_head(struct hs_conn *c)
         left_of(options->idle_timeout_ms, atomic_load_explicit(&c->rests_ms, memory_order_relaxed));
     if (left != 0)
         return left;
+    if (is_sending(c)) {
+        atomic_store_explicit(&c->rests_ms, (uint32_t)hs_now_ms(), memory_order_relaxed);
+        return options->idle_timeout_ms;
+    }
     hs_count(c->server->counters, HS_COUNT_IDLE_TIMEOUTS);
     hs_conn_finish(c, false);
     return NETPOLL_TIMEOUT_NONE;
@@ -368,6 +378,19 @@ static int64_t look_at_work(struct hs_conn *c)
     return sooner(left, body);
 }
 
+static int64_t look_at_linger(struct hs_conn *c)
+{
+    int64_t limit_ms = c->server->options.linger_timeout_ms;
+    if (is_sending(c))
+        c->began_ms = (uint32_t)hs_now_ms();
+    int64_t left = left_of(limit_ms, c->began_ms);
+    if (left != 0)
+        return left;
+    hs_count(c->server->counters, HS_COUNT_LINGER_TIMEOUTS);
+    (void)netpoll_conn_abort(c->conn);
+    return NETPOLL_TIMEOUT_NONE;
+}
+
 /* Looks at the limits of the phase, and acts on what has passed. When to look again. */
 static int64_t look(struct hs_conn *c)
 {
@@ -380,14 +403,8 @@ static int64_t look(struct hs_conn *c)
         return look_at_work(c);
     case HS_PHASE_DRAIN:
         return look_at_drain(c);
-    case HS_PHASE_LINGER: {
-        int64_t left = left_of(c->server->options.linger_timeout_ms, c->began_ms);
-        if (left == 0) {
-            hs_count(c->server->counters, HS_COUNT_LINGER_TIMEOUTS);
-            (void)netpoll_conn_abort(c->conn);
-        }
-        return left == 0 ? NETPOLL_TIMEOUT_NONE : left;
-    }
+    case HS_PHASE_LINGER:
+        return look_at_linger(c);
     case HS_PHASE_OVER:
         break;
     }

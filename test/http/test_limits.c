@@ -413,6 +413,35 @@ Test(http_limits, of_idleness_behind_a_body_that_nobody_took)
     web_finish_when_idle(&web);
 }
 
+/* A client that takes its time with an answer is not idle, and does not linger. */
+TEST_BOTH_MODES(http_limits, an_answer_that_is_being_sent_is_not_cut_off)
+{
+    struct web web = {.options = {.executor = *mode,
+                                  .stream_bodies = true,
+                                  .idle_timeout_ms = 100,
+                                  .linger_timeout_ms = 100}};
+    static const char *const requests[] = {
+        GET("/big") GET("/big") GET("/big") GET("/big") GET("/big") GET("/big"),
+        GET("/big") GET("/big") GET("/big") GET("/big")
+            GET("/big") "POST /big HTTP/1.1\r\nHost: a\r\nContent-Length: 4000000\r\n\r\nabc"};
+    web_start(&web);
+    for (unsigned i = 0; i < 2; i++) {
+        struct answer answer;
+        int fd = client_dial_narrow(web.rig.address, 4096);
+        ask(fd, requests[i]);
+        sleep_ms(400);
+        for (unsigned n = 0; n < 6; n++) {
+            receive_answer(fd, &answer, false);
+            cr_assert_eq(answer.body_bytes, WEB_BIG_BYTES);
+            answer_free(&answer);
+        }
+        if (i == 0)
+            expect_answer(fd, GET("/"), 200, "Hello, World!");
+        client_close(fd);
+    }
+    web_finish_when_idle(&web);
+}
+
 /* The handler goes on in peace; what it says is dropped, and the connection lives. */
 Test(http_limits, of_a_handlers_time)
 {

@@ -157,7 +157,8 @@ struct nhttp_server_options {
     uint32_t body_min_rate;     /**< bytes a second of a body, on average once NHTTP_BODY_GRACE_MS
                                      have passed: 408. 0: 256; UINT32_MAX: none */
     int64_t write_timeout_ms;   /**< the client takes nothing: reset. 0: 30,000 */
-    int64_t idle_timeout_ms;    /**< no request has begun: closed without a word. 0: 60,000 */
+    int64_t idle_timeout_ms;    /**< no request has begun since the last answer left: closed without
+                                     a word. 0: 60,000 */
     int64_t handler_timeout_ms; /**< no answer has begun: 503, and the handler's is dropped, see
                                      nhttp_request_on_cancel(). 0: none */
     int64_t watchdog_ms;        /**< a handler that takes longer is logged, once. 0: 5,000 */
