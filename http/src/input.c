@@ -8,7 +8,7 @@
 #include <string.h>
 
 /* Requests that one call takes before other connections get theirs. */
-#define SHARE 16U
+#define SHARE 64U
 /* What is thrown away of a body at a time. */
 #define DRAIN_BYTES ((size_t)64 << 10)
 /* Queued output above which no further request is taken: netpoll's mark. */

@@ -9,9 +9,9 @@
 #include <stdint.h>
 
 enum nh_class {
-    NH_TOKEN = 1 << 0,    /* tchar */
-    NH_HEX = 1 << 1,      /* HEXDIG, in either case */
-    NH_REG_NAME = 1 << 2, /* of a host's name: unreserved, sub-delims and % */
+    NH_TOKEN = 1 << 0, /* tchar */
+    NH_HEX = 1 << 1,   /* HEXDIG, in either case */
+    NH_HOST = 1 << 2,  /* of a host's name but escapes: unreserved and sub-delims */
 };
 
 extern const uint8_t nh_classes[256];

@@ -63,13 +63,23 @@ static const uint8_t first_of_length[NAME_MAX_LEN + 2] = {
     [18] = KNOWN_COUNT,
 };
 
+/* The name is a token: of its bytes only letters become letters, and the hyphen itself, by that
+ * bit.
+ */
+static bool is_known(const uint8_t *name, size_t n, const char *word)
+{
+    size_t i = 0;
+    while (i < n && (name[i] | 0x20) == (uint8_t)word[i])
+        i++;
+    return i == n;
+}
+
 enum nhttp_field_id nh_field_id(const uint8_t *name, size_t n)
 {
     if (n > NAME_MAX_LEN)
         return NHTTP_FIELD_OTHER;
     for (size_t i = first_of_length[n]; i < first_of_length[n + 1]; i++) {
-        /* The first letter tells most of them apart. */
-        if ((name[0] | 0x20) == known[i].name[0] && nh_equals(name, n, known[i].name))
+        if (is_known(name, n, known[i].name))
             return known[i].id;
     }
     return NHTTP_FIELD_OTHER;

@@ -58,10 +58,22 @@ static enum nhttp_method method_of(const uint8_t *name, size_t n)
     return NHTTP_METHOD_OTHER;
 }
 
+static int end_method(struct nhttp_head_parser *parser, size_t at, enum nhttp_method method)
+{
+    parser->head.method_name = nh_span(parser->mark, at);
+    parser->head.method = method;
+    parser->scanned = (uint32_t)at + 1;
+    parser->mark = parser->scanned;
+    parser->phase = NH_PHASE_TARGET;
+    return 0;
+}
+
 int nh_parse_method(struct nhttp_head_parser *parser, const uint8_t *data, size_t n)
 {
     size_t end = line_end(parser, n);
     size_t at = parser->scanned;
+    if (at == parser->mark && end - at > 3 && memcmp(data + at, "GET ", 4) == 0)
+        return end_method(parser, at + 3, NHTTP_METHOD_GET);
     while (at < end && at - parser->mark <= METHOD_BYTES_MAX && nh_is(data[at], NH_TOKEN))
         at++;
     parser->scanned = (uint32_t)at;
@@ -71,12 +83,7 @@ int nh_parse_method(struct nhttp_head_parser *parser, const uint8_t *data, size_
         return need_more(parser);
     if (data[at] != ' ' || at == parser->mark)
         return nh_refuse(parser, 400, "no method, or a byte that none may have");
-    parser->head.method_name = nh_span(parser->mark, at);
-    parser->head.method = method_of(data + parser->mark, at - parser->mark);
-    parser->scanned = (uint32_t)at + 1;
-    parser->mark = parser->scanned;
-    parser->phase = NH_PHASE_TARGET;
-    return 0;
+    return end_method(parser, at, method_of(data + parser->mark, at - parser->mark));
 }
 
 int nh_parse_target(struct nhttp_head_parser *parser, const uint8_t *data, size_t n)

@@ -21,14 +21,14 @@ static bool is_address(const uint8_t *data, size_t n)
 /* Bytes of the name that this begins with; 0: it begins with none. */
 static size_t reg_name_bytes(const uint8_t *data, size_t n)
 {
-    size_t at = 0;
-    for (; at < n && nh_is(data[at], NH_REG_NAME); at++) {
-        if (data[at] != '%')
-            continue;
+    for (size_t at = 0;; at += 3) {
+        while (at < n && nh_is(data[at], NH_HOST))
+            at++;
+        if (at == n || data[at] != '%')
+            return at;
         if (n - at < 3 || !nh_is(data[at + 1], NH_HEX) || !nh_is(data[at + 2], NH_HEX))
             return 0;
     }
-    return at;
 }
 
 /* Digits up to 65535; none, unless there has to be one. */

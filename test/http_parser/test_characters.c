@@ -19,8 +19,8 @@ static unsigned classes_of(int byte)
     unsigned classes = 0;
     if (is_alnum || is_among(byte, "!#$%&'*+-.^_`|~"))
         classes |= NH_TOKEN;
-    if (is_alnum || is_among(byte, "-._~!$&'()*+,;=%"))
-        classes |= NH_REG_NAME;
+    if (is_alnum || is_among(byte, "-._~!$&'()*+,;="))
+        classes |= NH_HOST;
     if (is_digit || is_among(byte, "abcdefABCDEF"))
         classes |= NH_HEX;
     return classes;
