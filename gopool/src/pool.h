@@ -88,8 +88,9 @@ struct gp_watchdog {
  *
  * Invariant that no wake-up is lost: while a task waits and `lock` is free, either `searching` is
  * set, or as many workers are at work as may be, each of which looks for a task when its own ends,
- * or nobody is parked and the monitor watches. So a worker that takes a task from the outbox and
- * leaves others has nobody to summon: the searcher has, when it looks.
+ * or summons another worker when it leaves, or nobody is parked and the monitor watches. So a
+ * worker that takes a task from the outbox and leaves others has nobody to summon: the searcher
+ * has, when it looks.
  * - A worker parks holding both locks, having seen both boxes empty or more workers at work than
  *   the cap: a submit comes before it and is seen, or after it and finds it parked.
  * - `searching` is cleared under `lock` by the worker it stands for, after it has looked into the
@@ -128,6 +129,7 @@ struct gopool {
     uint32_t blocked;     /* workers that are not at work, because their tasks block */
     uint32_t workers;     /* slots in use: threads that exist or are being started */
     uint32_t workers_max; /* above it workers end; the most there have been since the cap was set */
+    uint32_t leaving;     /* of the workers, those that will give their slot up */
     uint32_t started;     /* threads ever started, numbers their names */
     struct gp_drain drain;
     struct gp_room room;

@@ -29,9 +29,9 @@ int gp_thread_start_helper(struct gopool *pool, void (*main)(struct gp_thread *t
  * Makes the calling thread the pool's leaver. Under lock. Returns the one before it, which the
  * caller hands to gp_thread_reap() without a lock.
  *
- * Every thread that leaves waits for the one that left before it, so that at any time at most one
- * is unjoined. Once it is the leaver the pool outlives it, for whoever stops the pool joins the
- * leaver.
+ * Every thread that leaves waits for the one that left before it, so that nobody has to wait for
+ * all of them in the end. Once it is the leaver the pool outlives it, for whoever stops the pool
+ * joins the leaver.
  */
 struct gp_thread *gp_thread_leave(struct gp_thread *thread);
 

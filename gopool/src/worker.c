@@ -85,7 +85,7 @@ static enum next choose(struct gp_worker *worker)
     struct gopool *pool = worker->thread.pool;
     bool is_over = gp_pool_at_work(pool) > pool->cap;
 
-    if (pool->workers > pool->workers_max)
+    if (pool->workers - pool->leaving > pool->workers_max)
         return NEXT_LEAVE;
     if (pool->outbox.head != NULL && !is_over) {
         take(worker);
@@ -207,15 +207,34 @@ static void take_off_list(struct gp_worker *worker)
         worker->next->link = worker->link;
 }
 
+/* Waits until the one that left before is gone. Under both locks, which it leaves meanwhile. */
+static void wait_for_leaver(struct gp_worker *worker)
+{
+    struct gopool *pool = worker->thread.pool;
+    struct gp_thread *before = gp_thread_leave(&worker->thread);
+    /* For tasks that it leaves. */
+    struct gp_summons summons = gp_summon(pool);
+
+    pool->leaving++;
+    gp_pool_unlock_both(pool);
+    gp_summon_answer(pool, summons);
+    gp_thread_reap(before);
+    gp_pool_lock_both(pool);
+    pool->leaving--;
+}
+
 /* Ends a worker's part in the pool. Under both locks, which it releases. */
 static void leave(struct gp_worker *worker)
 {
     struct gopool *pool = worker->thread.pool;
     struct gp_summons summons = {0};
+
+    /* Before the slot is another one's: so there is at most one thread more than there are slots,
+     * however fast workers come and go. */
+    wait_for_leaver(worker);
     /* Tasks are left by pthread_exit(); then the slot passes on to a successor. */
     bool successor = pool->workers <= pool->workers_max && gp_pool_queued(pool) != 0 &&
                      !pool->searching && gp_pool_at_work(pool) <= pool->cap;
-    struct gp_thread *before = gp_thread_leave(&worker->thread);
 
     take_off_list(worker);
     if (successor) {
@@ -232,7 +251,6 @@ static void leave(struct gp_worker *worker)
     if (successor)
         gp_summon_fill_slot(pool);
     gp_summon_answer(pool, summons);
-    gp_thread_reap(before);
 }
 
 static void put_back_taken(struct gp_worker *worker)

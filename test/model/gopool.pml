@@ -108,7 +108,7 @@ look: /* look() */
              inbox = 0;
              share = ((workers == 1 && outbox) || MANY(outbox) -> 2 : 1));
         if
-        :: workers > workers_max -> goto leave
+        :: workers - leaving > workers_max -> goto leave
         :: else
         fi;
         if
@@ -166,6 +166,17 @@ look: /* look() */
         fi;
 leave: /* with both locks, which it releases */
         assert(!searcher[me]);
+        leaving++;
+        WHEN(!MUTANT(LEAVE), summon(taken));
+        CHECK_BOTH();
+        take_lock = false
+    };
+    answer();
+    /* wait_for_leaver(), which waits for nobody who waits for this one */
+    atomic {
+        !take_lock ->
+        take_lock = true;
+        leaving--;
         if
         :: workers <= workers_max && accepted != taken && !searching && AT_WORK <= cap ->
             searching = true;
