@@ -50,6 +50,10 @@ function(netpoll_module name)
         SOVERSION ${NETPOLL_VERSION_MINOR})
     target_compile_definitions(${name} PRIVATE
         $<$<BOOL:${ARG_GNU}>:_GNU_SOURCE> ${ARG_DEFINITIONS})
+    # What gopool/fault.h stands on: frames that can be unwound, and code that can be told apart.
+    target_compile_options(${name} PRIVATE
+        $<$<COMPILE_LANGUAGE:C>:-fasynchronous-unwind-tables>
+        "$<$<COMPILE_LANGUAGE:C>:SHELL:-include ${CMAKE_CURRENT_FUNCTION_LIST_DIR}/code_note.h>")
     target_include_directories(${name}
         PUBLIC $<BUILD_INTERFACE:${CMAKE_CURRENT_SOURCE_DIR}/include>
         PRIVATE src)
