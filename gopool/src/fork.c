@@ -1,6 +1,7 @@
 /* Counting forks. */
 #include "fork.h"
 
+#include "fault.h"
 #include "interrogation.h"
 #include "registry.h"
 
@@ -13,6 +14,7 @@ static void enter_child(void)
     gp_fork_count++;
     gp_registry_clear();
     gp_interrogation_clear();
+    gp_fault_clear();
 }
 
 static void register_handler(void)

@@ -412,6 +412,7 @@ void gopool_stats_read(struct gopool *pool, struct gopool_stats *out)
         .submitted_count = pool->accepted_count + pool->here_count,
         .finished_count = pool->finished_count,
         .panic_count = pool->panic_count,
+        .fault_count = pool->fault_count,
         .queued = gp_pool_queued(pool),
         .full_count = pool->full_count,
         .stuck_count = pool->watchdog.stuck_count,

@@ -1,5 +1,8 @@
 /* Panics: a chain of boundaries per thread, the deferred calls between them, and the jump. */
-#include <gopool/panic.h>
+/* Its longjmp() takes a jump for an error that comes from the emergency stack of fault_thread.c. */
+#undef _FORTIFY_SOURCE
+
+#include <gopool/fault.h>
 
 #include <errno.h>
 #include <setjmp.h>
@@ -24,7 +27,9 @@ struct boundary {
     struct boundary *previous;
     struct gopool_defer *outer_defers; /* those registered before; not this boundary's to run */
     struct gopool_panic *panic;        /* what to fill in */
+    void (*fn)(void *arg);             /* what it calls */
     uint32_t outer_depth;              /* panics in progress around it */
+    uint32_t outer_critical;           /* critical sections around it */
     bool is_task;                      /* gopool_exit_task() ends here */
     jmp_buf env;
 };
@@ -39,6 +44,7 @@ struct panic_thread {
     struct boundary *innermost;
     struct gopool_defer *defers; /* the one registered last */
     uint32_t depth;              /* panics in progress */
+    uint32_t critical;           /* critical sections the thread is in */
 };
 
 /* Static TLS: a call into the loader would cost as much as the rest of gopool_try(). */
@@ -82,14 +88,38 @@ static __attribute__((noreturn)) void jump_to(struct boundary *boundary,
                                               const struct gopool_panic *panic, enum jump how)
 {
     self.innermost = boundary->previous;
+    self.critical = boundary->outer_critical;
     *boundary->panic = *panic;
     /* Not _longjmp(), which does the same after _setjmp() but is unknown to ThreadSanitizer. */
     longjmp(boundary->env, (int)how);
 }
 
+bool gp_panic_may_fault(struct gp_panic_boundary *out)
+{
+    const struct boundary *boundary = self.innermost;
+
+    if (boundary == NULL || self.critical != 0 || self.depth == DEPTH_MAX)
+        return false;
+    *out = (struct gp_panic_boundary){
+        .address = boundary, .fn = boundary->fn, .is_in_panic = self.depth != 0};
+    return true;
+}
+
+void gp_panic_run_deferred(struct gopool_panic *panic)
+{
+    self.depth++;
+    /* Before the jump, while the frames that hold the deferred calls still exist. */
+    panic->nested = run_deferred(self.innermost->outer_defers);
+    self.depth--;
+}
+
+void gp_panic_jump(const struct gopool_panic *panic)
+{
+    jump_to(self.innermost, panic, JUMP_PANIC);
+}
+
 void gopool_panic_at(const char *file, int line, const char *function, const char *format, ...)
 {
-    struct boundary *boundary = self.innermost;
     /* Here and not in the boundary: the arguments may point into the panic it will fill in. */
     struct gopool_panic panic = {.file = file, .function = function, .line = line};
     va_list arguments;
@@ -100,17 +130,14 @@ void gopool_panic_at(const char *file, int line, const char *function, const cha
     if (length <= 0)
         snprintf(panic.message, sizeof panic.message, "panic");
 
-    if (boundary == NULL)
+    if (self.innermost == NULL)
         die("panic outside a task and gopool_try()", &panic);
     if (self.depth == DEPTH_MAX)
         die("panics in deferred calls are nested too deep", &panic);
     panic.frame_count =
         gp_backtrace_take_from(__builtin_return_address(0), panic.frames, GOPOOL_PANIC_FRAMES);
-    self.depth++;
-    /* Before the jump, while the frames that hold the deferred calls still exist. */
-    panic.nested = run_deferred(boundary->outer_defers);
-    self.depth--;
-    jump_to(boundary, &panic, JUMP_PANIC);
+    gp_panic_run_deferred(&panic);
+    gp_panic_jump(&panic);
 }
 
 void gopool_exit_task(void)
@@ -134,13 +161,20 @@ void gopool_exit_task(void)
     jump_to(boundary, &panic, panic.nested == 0 ? JUMP_EXIT : JUMP_PANIC);
 }
 
-static inline int call_within(struct boundary *boundary, void (*fn)(void *arg), void *arg)
+static int call_within(void (*fn)(void *arg), void *arg, struct gopool_panic *panic, bool is_task)
 {
-    boundary->previous = self.innermost;
-    boundary->outer_defers = self.defers;
-    boundary->outer_depth = self.depth;
+    struct boundary boundary;
+
+    /* One by one: not the space for the registers. */
+    boundary.previous = self.innermost;
+    boundary.outer_defers = self.defers;
+    boundary.panic = panic;
+    boundary.fn = fn;
+    boundary.outer_depth = self.depth;
+    boundary.outer_critical = self.critical;
+    boundary.is_task = is_task;
     /* Not sigsetjmp(): saving the signal mask is a system call. */
-    switch (_setjmp(boundary->env)) {
+    switch (_setjmp(boundary.env)) {
     case 0:
         break;
     case JUMP_EXIT:
@@ -148,23 +182,23 @@ static inline int call_within(struct boundary *boundary, void (*fn)(void *arg), 
     default:
         return -ECANCELED;
     }
-    self.innermost = boundary;
+    self.innermost = &boundary;
     fn(arg);
-    self.innermost = boundary->previous;
-    self.defers = boundary->outer_defers;
+    self.innermost = boundary.previous;
+    self.defers = boundary.outer_defers;
+    self.critical = boundary.outer_critical;
     return 0;
 }
 
 int gopool_try(void (*fn)(void *arg), void *arg, struct gopool_panic *panic)
 {
     struct gopool_panic unwanted;
-    struct boundary boundary;
 
-    boundary.panic = panic != NULL ? panic : &unwanted;
-    boundary.is_task = false;
-    int status = call_within(&boundary, fn, arg);
+    if (panic == NULL)
+        panic = &unwanted;
+    int status = call_within(fn, arg, panic, false);
     if (status != 0)
-        gp_report_to_hook(boundary.panic);
+        gp_report_to_hook(panic);
     return status;
 }
 
@@ -185,11 +219,7 @@ int gopool_try_task(void (*fn)(void *arg), void *arg, struct gopool_panic *panic
 
 int gp_panic_try_task(void (*fn)(void *arg), void *arg, struct gopool_panic *panic)
 {
-    struct boundary boundary;
-
-    boundary.panic = panic;
-    boundary.is_task = true;
-    return call_within(&boundary, fn, arg);
+    return call_within(fn, arg, panic, true);
 }
 
 /*
@@ -218,4 +248,21 @@ void gopool_defer_pop(struct gopool_defer *defer, bool run)
     atomic_signal_fence(memory_order_acq_rel);
     if (run)
         defer->fn(defer->arg);
+}
+
+void gopool_critical_begin(void)
+{
+    self.critical++;
+    /* For the compiler, as above: what the section does must not come before its beginning. */
+    atomic_signal_fence(memory_order_acq_rel);
+}
+
+void gopool_critical_end(void)
+{
+    const struct boundary *boundary = self.innermost;
+
+    if (self.critical == (boundary != NULL ? boundary->outer_critical : 0))
+        gopool_panic("gopool_critical_end() without a gopool_critical_begin()");
+    atomic_signal_fence(memory_order_acq_rel);
+    self.critical--;
 }

@@ -147,6 +147,7 @@ struct gopool {
     size_t share; /* of the tasks in the outbox, each worker's when they came there */
     uint64_t finished_count;
     uint64_t panic_count;
+    uint64_t fault_count;
 
     /* Guarded as said above. */
     _Atomic uint64_t taken_count; /* tasks that have left the outbox */

@@ -30,7 +30,10 @@ static void write_line(struct gp_text *text, const char *where, const struct gop
     gp_text_add(text, "gopool: ");
     if (where != NULL)
         gp_text_add(text, "%s: ", where);
-    gp_text_add(text, "%s (%s, %s:%d)", panic->message, panic->function, panic->file, panic->line);
+    gp_text_add(text, "%s", panic->message);
+    /* A fault's place is the first of its frames. */
+    if (panic->signal == 0)
+        gp_text_add(text, " (%s, %s:%d)", panic->function, panic->file, panic->line);
     if (panic->nested != 0)
         gp_text_add(text, ", %u more in deferred calls", panic->nested);
     if (panic->task_fn != NULL) {

@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <stdio.h>
 
+#include "fault.h"
 #include "interrogation.h"
 
 static _Thread_local struct gp_thread *current;
@@ -57,6 +58,7 @@ int gp_thread_start(struct gp_thread *thread)
     static const int faults[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS, SIGABRT};
     sigset_t blocked;
     sigset_t previous;
+    pthread_attr_t attr;
     pthread_t id;
 
     sigfillset(&blocked);
@@ -65,7 +67,10 @@ int gp_thread_start(struct gp_thread *thread)
     if (thread->pool->config.stuck_after_ms != 0 && gp_interrogation_works())
         sigdelset(&blocked, GP_INTERROGATION_SIGNAL);
     pthread_sigmask(SIG_SETMASK, &blocked, &previous);
-    int error = pthread_create(&id, NULL, thread_main, thread);
+    pthread_attr_init(&attr);
+    pthread_attr_setguardsize(&attr, GP_FAULT_GUARD_BYTES);
+    int error = pthread_create(&id, gp_fault_is_enabled() ? &attr : NULL, thread_main, thread);
+    pthread_attr_destroy(&attr);
     pthread_sigmask(SIG_SETMASK, &previous, NULL);
     return error;
 }
@@ -97,6 +102,7 @@ void gp_thread_reap(struct gp_thread *thread)
     if (thread == NULL)
         return;
     pthread_join(thread->id, NULL);
+    gp_fault_disarm(thread->fault);
     mcache_free(thread);
 }
 

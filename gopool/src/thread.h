@@ -10,7 +10,8 @@ struct gp_thread {
     pthread_t id;
     uint32_t number;
     void (*main)(struct gp_thread *thread);
-    bool has_left; /* its own */
+    bool has_left;                 /* its own */
+    struct gp_fault_thread *fault; /* its own; freed with the thread */
 };
 
 /* The thread of a pool that the calling thread is; NULL on other threads. */

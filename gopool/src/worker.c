@@ -5,6 +5,7 @@
 
 #include "block.h"
 #include "call_internal.h"
+#include "fault.h"
 #include "fork.h"
 #include "panic_internal.h"
 #include "run.h"
@@ -28,12 +29,15 @@ struct gp_worker *gp_worker_current(void)
                : NULL;
 }
 
-static void run_taken(struct gp_worker *worker)
+/* Whether it goes on: its state is not to be relied on after a fault. */
+static bool run_taken(struct gp_worker *worker)
 {
     struct gopool *pool = worker->thread.pool;
     struct gp_running *running = pool->config.stuck_after_ms != 0 ? &worker->running : NULL;
 
-    while (worker->taken != NULL) {
+    if (gp_fault_is_enabled() && worker->thread.fault == NULL)
+        worker->thread.fault = gp_fault_arm(worker);
+    while (worker->taken != NULL && worker->fault_count == 0) {
         struct gopool_task *task = worker->taken;
 
         worker->taken = task->next;
@@ -42,6 +46,7 @@ static void run_taken(struct gp_worker *worker)
         if (worker->block_depth > 0)
             gp_block_restore(0);
     }
+    return worker->fault_count == 0;
 }
 
 /* What a worker does when it has looked at the queue. */
@@ -75,6 +80,7 @@ static void take(struct gp_worker *worker)
 static void count_finished(struct gp_worker *worker)
 {
     gp_pool_count_finished(worker->thread.pool, worker->finished, worker->panicked);
+    worker->thread.pool->fault_count += worker->fault_count;
     worker->finished = 0;
     worker->panicked = 0;
 }
@@ -174,15 +180,38 @@ static bool sleep_parked(struct gp_worker *worker)
     return true;
 }
 
+static void put_back_taken(struct gp_worker *worker)
+{
+    struct gopool *pool = worker->thread.pool;
+    size_t before = pool->outbox.count;
+
+    gp_task_queue_put_back(&pool->outbox, worker->taken);
+    /* Relaxed: see struct gopool. */
+    atomic_store_explicit(&pool->taken_count, gp_pool_taken(pool) - (pool->outbox.count - before),
+                          memory_order_relaxed);
+}
+
+/* Accounts for a worker that leaves although tasks may be left to it. It returns with both locks
+ * held. */
+static void give_up(struct gp_worker *worker)
+{
+    gp_pool_lock_both(worker->thread.pool);
+    count_finished(worker);
+    put_back_taken(worker);
+    gp_pool_tell_idle(worker->thread.pool);
+}
+
 /* Returns with both locks held. */
 static void work(struct gp_worker *worker)
 {
     for (;;) {
         enum next next = look(worker);
 
-        if (next == NEXT_RUN)
-            run_taken(worker);
-        else if (next == NEXT_LEAVE || !sleep_parked(worker))
+        if (next == NEXT_RUN && !run_taken(worker)) {
+            give_up(worker);
+            return;
+        }
+        if (next == NEXT_LEAVE || (next == NEXT_PARK && !sleep_parked(worker)))
             return;
     }
 }
@@ -232,7 +261,7 @@ static void leave(struct gp_worker *worker)
     /* Before the slot is another one's: so there is at most one thread more than there are slots,
      * however fast workers come and go. */
     wait_for_leaver(worker);
-    /* Tasks are left by pthread_exit(); then the slot passes on to a successor. */
+    /* Tasks are left by pthread_exit() and by a fault; then the slot passes on to a successor. */
     bool successor = pool->workers <= pool->workers_max && gp_pool_queued(pool) != 0 &&
                      !pool->searching && gp_pool_at_work(pool) <= pool->cap;
 
@@ -253,17 +282,6 @@ static void leave(struct gp_worker *worker)
     gp_summon_answer(pool, summons);
 }
 
-static void put_back_taken(struct gp_worker *worker)
-{
-    struct gopool *pool = worker->thread.pool;
-    size_t before = pool->outbox.count;
-
-    gp_task_queue_put_back(&pool->outbox, worker->taken);
-    /* Relaxed: see struct gopool. */
-    atomic_store_explicit(&pool->taken_count, gp_pool_taken(pool) - (pool->outbox.count - before),
-                          memory_order_relaxed);
-}
-
 /* The task has ended its thread by pthread_exit(). */
 static void leave_by_exit(void *arg)
 {
@@ -274,11 +292,8 @@ static void leave_by_exit(void *arg)
     if (gp_fork_is_foreign(worker->thread.pool))
         return;
     gp_block_restore(0);
-    gp_pool_lock_both(worker->thread.pool);
     worker->finished++;
-    count_finished(worker);
-    put_back_taken(worker);
-    gp_pool_tell_idle(worker->thread.pool);
+    give_up(worker);
     leave(worker);
 }
 

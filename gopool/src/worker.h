@@ -21,6 +21,7 @@ struct gp_worker {
     struct gopool_task *taken; /* still to be run */
     uint32_t finished;         /* have ended, but are not counted by the pool yet */
     uint32_t panicked;         /* of those, by a panic */
+    uint32_t fault_count;      /* faults it has recovered from; then it is to leave */
     uint32_t block_depth;      /* gopool_block_begin() without gopool_block_end(); its own */
     struct gp_running running;
     /* Guarded by lock. */

@@ -37,13 +37,17 @@ extern "C" {
 /** What is known about a panic. */
 struct gopool_panic {
     char message[GOPOOL_PANIC_MESSAGE_BYTES]; /**< never empty */
-    const char *file;                         /**< where it was raised; a string literal */
+    const char *file;                         /**< where it was raised; a string literal. "?" for
+                                                   faults, see gopool/fault.h */
     const char *function;                     /**< likewise */
-    int line;                                 /**< likewise */
+    int line;                                 /**< likewise; 0 for faults */
     uint32_t nested;                          /**< panics raised by deferred calls on the way */
     uint32_t frame_count;                     /**< of frames; 0 where nothing can be known */
     void *frames[GOPOOL_PANIC_FRAMES]; /**< return addresses, that of gopool_panic() first; for
                                             backtrace_symbols_fd(3) */
+    int signal;                        /**< of a fault that was recovered from; else 0 */
+    int signal_code;                   /**< siginfo_t.si_code of it, see sigaction(2) */
+    const void *address;               /**< siginfo_t.si_addr of it; NULL for SIGABRT */
     const char *pool;                  /**< name of the pool whose task it ended; else NULL */
     void (*task_fn)(void *arg);        /**< that task's function, as submitted; else NULL */
     void *task_arg;                    /**< that task's arg, as submitted; else NULL */

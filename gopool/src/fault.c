@@ -1,0 +1,388 @@
+/* The signals: which of them become panics, and what becomes of the others. */
+#include "fault.h"
+
+#include <gopool/fault.h>
+
+#include <errno.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <ucontext.h>
+#include <unistd.h>
+
+#include "fault_budget.h"
+#include "fault_code.h"
+#include "fault_thread.h"
+#include "fork.h"
+
+#define SIGNALS 5
+
+/* Never mapped, see mmap_min_addr in proc(5): what a null pointer and an offset point to. */
+#define NULL_BYTES 65536
+
+/* How far an overflow's stack pointer is from the guard at most: a frame, and some. */
+#define OVERFLOW_REACH_BYTES 65536
+
+/* What the panic and the deferred calls get at least, of the worker's stack or of another one. */
+#define ROOM_BYTES           32768
+#define EMERGENCY_ROOM_BYTES 16384
+
+/* A function may have written below its stack pointer: psABI, 3.2.2. */
+#define RED_ZONE_BYTES 256
+
+/* Of EFLAGS: functions begin with both clear. */
+#define FLAG_DIRECTION UINT64_C(0x400)
+#define FLAG_ALIGNMENT UINT64_C(0x40000)
+
+struct handled {
+    uint32_t bit;
+    int signal;
+    bool is_memory; /* si_addr is what was accessed */
+};
+
+static const struct handled handled[SIGNALS] = {
+    {GOPOOL_FAULT_SEGV, SIGSEGV, true},  {GOPOOL_FAULT_BUS, SIGBUS, true},
+    {GOPOOL_FAULT_FPE, SIGFPE, false},   {GOPOOL_FAULT_ILL, SIGILL, false},
+    {GOPOOL_FAULT_ABRT, SIGABRT, false},
+};
+
+_Atomic bool gp_fault_enabled;
+
+static pthread_mutex_t enabling = PTHREAD_MUTEX_INITIALIZER;
+
+/* Written before the handlers are installed, and not again. */
+static bool any_address;
+static struct sigaction previous[SIGNALS];
+
+static size_t index_of(int signal)
+{
+    size_t i = 0;
+
+    while (handled[i].signal != signal)
+        i++;
+    return i;
+}
+
+static uintptr_t reg(const ucontext_t *context, int index)
+{
+    return (uintptr_t)context->uc_mcontext.gregs[index];
+}
+
+static void set_reg(ucontext_t *context, int index, uintptr_t value)
+{
+    context->uc_mcontext.gregs[index] = (greg_t)value;
+}
+
+static bool is_on_stack(const struct gp_fault_thread *thread, uintptr_t sp)
+{
+    return sp >= thread->stack && sp < thread->stack_end;
+}
+
+static bool is_on_emergency(const struct gp_fault_thread *thread, uintptr_t sp)
+{
+    return sp >= thread->emergency && sp < thread->emergency_end;
+}
+
+/* The kernel has raised the signal for what the thread itself has done. */
+static bool is_own(const siginfo_t *info)
+{
+    if (info->si_signo == SIGABRT)
+        return info->si_code == SI_TKILL && info->si_pid == getpid();
+    return info->si_code > 0;
+}
+
+/*
+ * The stack pointer or what was accessed below it has run into the guard. A wild pointer that hits
+ * the guard has a stack pointer that is elsewhere.
+ */
+static bool is_overflow(const struct gp_fault_thread *thread, const siginfo_t *info, uintptr_t sp)
+{
+    uintptr_t address = (uintptr_t)info->si_addr;
+
+    return info->si_signo == SIGSEGV && info->si_code != SI_KERNEL && address >= thread->guard &&
+           address < thread->stack && sp < thread->stack + OVERFLOW_REACH_BYTES &&
+           sp > thread->guard - OVERFLOW_REACH_BYTES;
+}
+
+/* An address that no object lies at. One that is none at all, SI_KERNEL, says 0 whatever it was. */
+static bool is_null(const siginfo_t *info)
+{
+    return info->si_signo == SIGSEGV && info->si_code == SEGV_MAPERR &&
+           (uintptr_t)info->si_addr < NULL_BYTES;
+}
+
+/* Where the panic is to be made; 0: nowhere. */
+static uintptr_t landing_sp(const struct gp_fault_thread *thread,
+                            const struct gp_panic_boundary *boundary, uintptr_t sp)
+{
+    if (is_on_stack(thread, sp) && sp - thread->stack >= ROOM_BYTES)
+        return sp - RED_ZONE_BYTES;
+    if (is_on_emergency(thread, sp) && sp - thread->emergency >= EMERGENCY_ROOM_BYTES)
+        return sp - RED_ZONE_BYTES;
+    /* While deferred calls are being made they may be on it. */
+    return boundary->is_in_panic ? 0 : thread->emergency_end;
+}
+
+/*
+ * A call of what is not code has left its return address, and no frame that could be unwound. Goes
+ * back to the call, in the context, and says so.
+ */
+static bool undo_call(const struct gp_fault_thread *thread, const siginfo_t *info,
+                      ucontext_t *context)
+{
+    uintptr_t sp = reg(context, REG_RSP);
+
+    if (info->si_signo != SIGSEGV || reg(context, REG_RIP) != (uintptr_t)info->si_addr ||
+        !(is_on_stack(thread, sp) || is_on_emergency(thread, sp)) || sp % sizeof(uintptr_t) != 0)
+        return false;
+    set_reg(context, REG_RIP, *(const uintptr_t *)sp - 1);
+    set_reg(context, REG_RSP, sp + sizeof(uintptr_t));
+    return true;
+}
+
+/* A walk along a stack that is broken may fault itself: that refuses the first fault. */
+static bool walk_guarded(struct gp_fault_thread *thread, const struct gp_fault_place *place,
+                         const struct gp_panic_boundary *boundary)
+{
+    volatile bool is_task = false;
+    sigset_t faults;
+
+    (void)sigemptyset(&faults);
+    (void)sigaddset(&faults, SIGSEGV);
+    (void)sigaddset(&faults, SIGBUS);
+    if (_setjmp(thread->escape) == 0) {
+        thread->is_walking = true;
+        (void)pthread_sigmask(SIG_UNBLOCK, &faults, NULL);
+        is_task = gp_fault_walk(place, boundary, &thread->record.walk);
+    }
+    (void)pthread_sigmask(SIG_BLOCK, &faults, NULL);
+    thread->is_walking = false;
+    return is_task;
+}
+
+static __attribute__((__noreturn__)) void escape(struct gp_fault_thread *thread)
+{
+    longjmp(thread->escape, 1);
+}
+
+static bool walk(struct gp_fault_thread *thread, const siginfo_t *info, ucontext_t *context,
+                 const struct gp_panic_boundary *boundary)
+{
+    const uintptr_t pc = reg(context, REG_RIP);
+    const uintptr_t sp = reg(context, REG_RSP);
+    bool is_call = undo_call(thread, info, context);
+    const struct gp_fault_place place = {.pc = reg(context, REG_RIP),
+                                         .sp = reg(context, REG_RSP),
+                                         .is_abort = info->si_signo == SIGABRT,
+                                         .is_call = is_call};
+    bool is_task = walk_guarded(thread, &place, boundary);
+
+    set_reg(context, REG_RIP, pc);
+    set_reg(context, REG_RSP, sp);
+    return is_task;
+}
+
+/* Whether the fault is the task's alone; then the thread's record is filled in. */
+static bool is_recoverable(struct gp_fault_thread *thread, const siginfo_t *info,
+                           ucontext_t *context, const struct gp_panic_boundary *boundary)
+{
+    bool is_memory = handled[index_of(info->si_signo)].is_memory;
+    bool overflow = is_overflow(thread, info, reg(context, REG_RSP));
+
+    if (!is_own(info) || (is_memory && !overflow && !is_null(info) && !any_address))
+        return false;
+    thread->record.signal = info->si_signo;
+    thread->record.code = info->si_code;
+    thread->record.address = info->si_signo != SIGABRT ? info->si_addr : NULL;
+    thread->record.is_overflow = overflow;
+    return walk(thread, info, context, boundary);
+}
+
+/* Makes the handler return to fn(thread). */
+static void redirect(ucontext_t *context, uintptr_t sp, void (*fn)(struct gp_fault_thread *thread),
+                     struct gp_fault_thread *thread)
+{
+    /* As a call leaves it: aligned before the return address was pushed. */
+    sp = (sp & ~(uintptr_t)15) - sizeof(uintptr_t);
+    *(uintptr_t *)sp = 0;
+    set_reg(context, REG_RSP, sp);
+    set_reg(context, REG_RBP, 0);
+    set_reg(context, REG_RIP, (uintptr_t)fn);
+    set_reg(context, REG_RDI, (uintptr_t)thread);
+    set_reg(context, REG_EFL, reg(context, REG_EFL) & ~(FLAG_DIRECTION | FLAG_ALIGNMENT));
+}
+
+static bool recover(const siginfo_t *info, ucontext_t *context)
+{
+    struct gp_fault_thread *thread = gp_fault_thread_current();
+    struct gp_panic_boundary boundary;
+
+    /* In a child of fork(2) or vfork(2) there is no task to go back to. */
+    if (thread == NULL || thread->tid != gettid() || !gp_panic_may_fault(&boundary))
+        return false;
+    uintptr_t sp = landing_sp(thread, &boundary, reg(context, REG_RSP));
+    if (sp == 0 || !is_recoverable(thread, info, context, &boundary) || !gp_fault_budget_take())
+        return false;
+    redirect(context, sp, gp_fault_land, thread);
+    return true;
+}
+
+static void set_default(int signal)
+{
+    const struct sigaction action = {.sa_handler = SIG_DFL};
+
+    (void)sigaction(signal, &action, NULL);
+}
+
+/* Whether the fault was one of walk_guarded(). */
+static bool leave_walk(ucontext_t *context)
+{
+    struct gp_fault_thread *thread = gp_fault_thread_current();
+
+    if (thread == NULL || !thread->is_walking)
+        return false;
+    redirect(context, reg(context, REG_RSP) - RED_ZONE_BYTES, escape, thread);
+    return true;
+}
+
+/* The process dies by the signal as it came, once the handler has returned. */
+static void die(int signal, siginfo_t *info)
+{
+    set_default(signal);
+    (void)syscall(SYS_rt_tgsigqueueinfo, getpid(), gettid(), signal, info);
+}
+
+/* As the kernel would have called it. */
+static void call(const struct sigaction *action, int signal, siginfo_t *info, ucontext_t *context)
+{
+    sigset_t mask = context->uc_sigmask;
+
+    if (((unsigned)action->sa_flags & SA_RESETHAND) != 0)
+        set_default(signal);
+    (void)sigorset(&mask, &mask, &action->sa_mask);
+    if ((action->sa_flags & SA_NODEFER) == 0)
+        (void)sigaddset(&mask, signal);
+    (void)pthread_sigmask(SIG_SETMASK, &mask, NULL);
+    if ((action->sa_flags & SA_SIGINFO) != 0)
+        action->sa_sigaction(signal, info, context);
+    else
+        action->sa_handler(signal);
+}
+
+/* What would have happened without this handler. */
+static void pass_on(int signal, siginfo_t *info, ucontext_t *context)
+{
+    const struct sigaction *action = &previous[index_of(signal)];
+    bool is_plain = (action->sa_flags & SA_SIGINFO) == 0;
+
+    if (is_plain && action->sa_handler == SIG_DFL) {
+        die(signal, info);
+    } else if (is_plain && action->sa_handler == SIG_IGN) {
+        /* The kernel ignores only what others send. */
+        if (info->si_code > 0)
+            die(signal, info);
+    } else {
+        call(action, signal, info, context);
+    }
+}
+
+static void on_fault(int signal, siginfo_t *info, void *context)
+{
+    int saved = errno;
+
+    if (!leave_walk(context) && !recover(info, context))
+        pass_on(signal, info, context);
+    errno = saved;
+}
+
+/* All handlers, or none. */
+static int install(uint32_t signals)
+{
+    /* With everything blocked a fault in the handler is the end, which it should be. */
+    struct sigaction action = {.sa_sigaction = on_fault, .sa_flags = SA_SIGINFO | SA_ONSTACK};
+
+    (void)sigfillset(&action.sa_mask);
+    for (size_t i = 0; i < SIGNALS; i++) {
+        /* Before the handler is there, which may be needed at once. */
+        if ((signals & handled[i].bit) != 0 &&
+            sigaction(handled[i].signal, NULL, &previous[i]) != 0)
+            return -errno;
+    }
+    for (size_t i = 0; i < SIGNALS; i++) {
+        if ((signals & handled[i].bit) != 0)
+            (void)sigaction(handled[i].signal, &action, NULL);
+    }
+    return 0;
+}
+
+static bool is_valid(const struct gopool_fault_options *options)
+{
+    uint32_t all = 0;
+
+    for (size_t i = 0; i < SIGNALS; i++)
+        all |= handled[i].bit;
+    for (size_t i = 0; i < sizeof options->reserved / sizeof *options->reserved; i++) {
+        if (options->reserved[i] != 0)
+            return false;
+    }
+    return (options->signals & ~all) == 0 &&
+           (options->budget <= GOPOOL_FAULT_BUDGET_MAX ||
+            options->budget == GOPOOL_FAULT_BUDGET_NONE) &&
+           options->module_count <= GOPOOL_FAULT_MODULES_MAX;
+}
+
+/* Under the lock. */
+static int enable(const struct gopool_fault_options *options, const void *caller)
+{
+    const char *reason;
+
+    if (gp_fault_is_enabled())
+        return -EALREADY;
+    int status = gp_code_look_up(options, caller, &reason);
+    if (status != 0)
+        return status;
+    any_address = options->any_address;
+    gp_fault_budget_set(options->budget != 0 ? options->budget : GOPOOL_FAULT_BUDGET_DEFAULT,
+                        options->window_s != 0 ? options->window_s : GOPOOL_FAULT_WINDOW_S_DEFAULT);
+    status = install(options->signals != 0 ? options->signals : UINT32_MAX);
+    /* Relaxed: the handlers are there before, which the kernel has seen to. */
+    if (status == 0)
+        atomic_store_explicit(&gp_fault_enabled, true, memory_order_relaxed);
+    return status;
+}
+
+int gopool_fault_recovery_enable(const struct gopool_fault_options *options)
+{
+    static const struct gopool_fault_options defaults;
+
+    if (options == NULL)
+        options = &defaults;
+    if (!is_valid(options))
+        return -EINVAL;
+    pthread_mutex_lock(&enabling);
+    int status = enable(options, __builtin_return_address(0));
+    pthread_mutex_unlock(&enabling);
+    return status;
+}
+
+const char *gopool_fault_recovery_refusal(void)
+{
+    const char *reason = NULL;
+
+    if (gp_fault_is_enabled() || gp_code_check(__builtin_return_address(0), &reason) != -ENOTSUP)
+        return NULL;
+    return reason;
+}
+
+void gp_fault_clear(void)
+{
+    pthread_mutex_init(&enabling, NULL);
+    gp_fault_budget_clear();
+}
+
+uint64_t gopool_fault_count(void)
+{
+    return gp_fault_landed();
+}
