@@ -2,26 +2,32 @@
  * A server of frames (length, 32 bits in network order, and payload) whose handler panics when a
  * payload asks for it, hundreds of times a second among ordinary calls. A call fails if and only if
  * it asked for the panic, every other one has its own answer, and nothing is left behind.
+ *
+ * usage: panic_load [faults]    faults: the handler reads through a null pointer instead, which is
+ *                               recovered from on a worker, and is the end on a poller
  */
 #include "../support/pattern.h"
 #include "../support/process.h"
 #include "rig.h"
 
 #include <arpa/inet.h>
-#include <gopool/panic.h>
+#include <gopool/fault.h>
 #include <mcache/mcache.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
-#define HEAD_BYTES    sizeof(uint32_t)
-#define PAYLOAD_BYTES ((size_t)2000)
-#define CLIENTS       4
-#define LINES         16 /* connections of a client, a call under way on each */
-#define PANICS_PER_S  500
-#define RUN_MS        1500
-#define FULL_RUN_MS   30000
+#define HEAD_BYTES       sizeof(uint32_t)
+#define PAYLOAD_BYTES    ((size_t)2000)
+#define CLIENTS          4
+#define LINES            16 /* connections of a client, a call under way on each */
+#define PANICS_PER_S     500
+#define RUN_MS           1500
+#define FULL_RUN_MS      30000
+#define FAULT_DEADLINE_S 60
 /* What the blocks that pollers have ready to receive into come and go by, and more. */
 #define POLLERS_BYTES ((size_t)16 << 20)
 
@@ -33,6 +39,9 @@ struct served {
     _Atomic uint64_t others;
     _Atomic uint64_t deferred;
 };
+
+static bool by_fault;
+static const volatile int *volatile null_pointer;
 
 static void count(_Atomic uint64_t *counter)
 {
@@ -52,13 +61,20 @@ static void give_up(void *arg)
     count(&errand->served->deferred);
 }
 
+static void fail_as_asked(void)
+{
+    if (by_fault)
+        (void)*null_pointer;
+    gopool_panic("as asked");
+}
+
 /* Some frames deep, as the code of a program would be. */
 static __attribute__((noinline)) void look_at(const char *payload, size_t n, unsigned depth)
 {
     if (depth > 0)
         look_at(payload, n, depth - 1);
     else if (n == strlen(panic_word) && memcmp(payload, panic_word, n) == 0)
-        gopool_panic("as asked");
+        fail_as_asked();
 }
 
 static void answer(struct netpoll_conn *conn, struct served *served, const char *frame, size_t n)
@@ -254,7 +270,37 @@ static void start_a_thread(void)
     pthread_join(thread, NULL);
 }
 
-int main(void)
+/* In a process of its own. */
+static void fault_on_poller(void)
+{
+    int status;
+    pid_t child = fork();
+    if (child == 0) {
+        alarm(FAULT_DEADLINE_S);
+        run(NETPOLL_HANDLER_INLINE, RUN_MS);
+        _exit(0);
+    }
+    CHECK(child > 0 && waitpid(child, &status, 0) == child);
+    CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGSEGV);
+}
+
+static int run_with_faults(int64_t run_ms)
+{
+    const struct gopool_fault_options options = {.budget = GOPOOL_FAULT_BUDGET_NONE};
+    const char *refusal = gopool_fault_recovery_refusal();
+    by_fault = true;
+    if (refusal != NULL) {
+        fprintf(stderr, "skipped: %s\n", refusal);
+        return STATUS_SKIPPED;
+    }
+    CHECK(gopool_fault_recovery_enable(&options) == 0);
+    fault_on_poller();
+    run(NETPOLL_HANDLER_POOL, run_ms);
+    CHECK(gopool_fault_count() > 0);
+    return 0;
+}
+
+int main(int argc, char **argv)
 {
     int error = backend_refusal();
     if (error != 0) {
@@ -262,6 +308,8 @@ int main(void)
         return STATUS_SKIPPED;
     }
     int64_t run_ms = getenv("FULL") != NULL ? FULL_RUN_MS : RUN_MS;
+    if (argc > 1 && strcmp(argv[1], "faults") == 0)
+        return run_with_faults(run_ms);
     start_a_thread();
     run(NETPOLL_HANDLER_POOL, run_ms);
     run(NETPOLL_HANDLER_INLINE, run_ms);
