@@ -47,7 +47,8 @@ static const struct pool_case {
 static const char *const place_names[POOL_PLACE_COUNT] = {"one_core", "apart", "both_cores"};
 
 /* The first has every operation. */
-static const struct pool_side *const sides[] = {&pool_ours, &pool_bare, &pool_uv, &pool_thread};
+static const struct pool_side *const sides[] = {&pool_ours, &pool_recovering, &pool_bare, &pool_uv,
+                                                &pool_thread};
 
 #define SIDE_COUNT (sizeof sides / sizeof sides[0])
 
@@ -141,8 +142,8 @@ static void read_flags(int argc, char **argv, struct settings *out)
          .into = &out->place},
         {.name = "--side",
          .value = "SIDE",
-         .help = "gopool, bare, libuv or thread, without ratios (all)",
-         .must_be = "gopool, bare, libuv or thread",
+         .help = "gopool, recovering, bare, libuv or thread, without ratios (all)",
+         .must_be = "gopool, recovering, bare, libuv or thread",
          .parse = parse_side,
          .into = &out->side},
         {.name = "--idle-seconds",

@@ -61,6 +61,8 @@ struct pool_side {
 };
 
 extern const struct pool_side pool_ours;
+/* The same, ready to recover from faults: see gopool/fault.h. */
+extern const struct pool_side pool_recovering;
 extern const struct pool_side pool_uv;
 extern const struct pool_side pool_bare;
 extern const struct pool_side pool_thread;

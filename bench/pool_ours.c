@@ -2,6 +2,7 @@
 #define _GNU_SOURCE /* NOLINT(readability-identifier-naming): the C library's name for it */
 #include "pool_work.h"
 
+#include <gopool/fault.h>
 #include <gopool/gopool.h>
 
 #include <sched.h>
@@ -178,4 +179,23 @@ const struct pool_side pool_ours = {
             [POOL_PARKED] = measure_parked,
             [POOL_BUSY] = measure_busy,
             [POOL_TRY] = measure_try},
+};
+
+/* Of the process, which is a figure's own. */
+static struct pool_figure measure_recovering(const struct pool_run *run)
+{
+    pool_must("gopool_fault_recovery_enable", gopool_fault_recovery_enable(NULL));
+    return pool_ours.ops[run->op](run);
+}
+
+const struct pool_side pool_recovering = {
+    .name = "recovering",
+    .ops = {[POOL_SUBMIT] = measure_recovering,
+            [POOL_SUBMIT_NONBLOCKING] = measure_recovering,
+            [POOL_GO] = measure_recovering,
+            [POOL_BATCH] = measure_recovering,
+            [POOL_BATCH_NONBLOCKING] = measure_recovering,
+            [POOL_PARKED] = measure_recovering,
+            [POOL_BUSY] = measure_recovering,
+            [POOL_TRY] = measure_recovering},
 };

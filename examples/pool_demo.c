@@ -307,6 +307,7 @@ int main(int argc, char **argv)
     show_blocking();
     show_worker_counts();
     show_watchdog();
+    show_faults();
     show_stop(pool);
     show_figures(pool);
     gopool_destroy(pool);

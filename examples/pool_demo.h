@@ -10,5 +10,7 @@ void show_blocking(void);
 /* How many workers there are, and what the cap does. */
 void show_worker_counts(void);
 void show_watchdog(void);
+/* Enables the recovery from faults, for the rest of the process. */
+void show_faults(void);
 
 #endif

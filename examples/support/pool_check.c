@@ -28,10 +28,14 @@ static const char *name_of(int status)
         return "0";
     case -EAGAIN:
         return "-EAGAIN";
+    case -EALREADY:
+        return "-EALREADY";
     case -ECANCELED:
         return "-ECANCELED";
     case -EDEADLK:
         return "-EDEADLK";
+    case -ENOTSUP:
+        return "-ENOTSUP";
     case -ESHUTDOWN:
         return "-ESHUTDOWN";
     case -ETIMEDOUT:
