@@ -77,7 +77,8 @@ static void show_recovery(void)
     check(faulty.is_released, "deferred calls run");
     check(!pthread_equal(faulty.worker, next.worker), "its worker has ended");
     check(stats_of(pool).fault_count == 1 && gopool_fault_count() == 1, "it is counted");
-    printf("fault:     \"%s\", %" PRIu32 " frames; deferred calls were made, and another worker has "
+    printf("fault:     \"%s\", %" PRIu32
+           " frames; deferred calls were made, and another worker has "
            "run the next task\n",
            panic.message, panic.frame_count);
     gopool_destroy(pool);
@@ -104,9 +105,10 @@ static void show_critical_section(void)
         fault_in_critical_section();
     check(child > 0 && waitpid(child, &status, 0) == child, "a child");
     check(WIFSIGNALED(status) && WTERMSIG(status) == SIGSEGV, "it dies by the fault");
-    printf("critical:  the same inside of gopool_critical_begin() ends the process, a child here, by "
-           "SIG%s\n",
-           sigabbrev_np(WTERMSIG(status)));
+    printf(
+        "critical:  the same inside of gopool_critical_begin() ends the process, a child here, by "
+        "SIG%s\n",
+        sigabbrev_np(WTERMSIG(status)));
 }
 
 void show_faults(void)

@@ -8,7 +8,7 @@
 
 #define NS_PER_S INT64_C(1000000000)
 
-static uint32_t budget;
+static uint32_t limit;
 static int64_t window_ns;
 
 /* Held for some instructions only; a mutex is not for signal handlers. */
@@ -17,18 +17,18 @@ static atomic_flag lock = ATOMIC_FLAG_INIT;
 static int64_t times_ns[GOPOOL_FAULT_BUDGET_MAX]; /* on CLOCK_MONOTONIC, a ring */
 static uint64_t taken;
 
-void gp_fault_budget_set(uint32_t faults, uint32_t window_s)
+void gp_fault_budget_set(uint32_t budget, uint32_t window_s)
 {
-    budget = faults;
+    limit = budget;
     window_ns = window_s * NS_PER_S;
 }
 
 /* Under the lock. */
 static bool take_at(int64_t now_ns)
 {
-    int64_t *slot = &times_ns[taken % budget];
+    int64_t *slot = &times_ns[taken % limit];
 
-    if (taken >= budget && now_ns - *slot < window_ns)
+    if (taken >= limit && now_ns - *slot < window_ns)
         return false;
     *slot = now_ns;
     taken++;
@@ -39,7 +39,7 @@ bool gp_fault_budget_take(void)
 {
     struct timespec now;
 
-    if (budget == GOPOOL_FAULT_BUDGET_NONE)
+    if (limit == GOPOOL_FAULT_BUDGET_NONE)
         return true;
     if (clock_gettime(CLOCK_MONOTONIC, &now) != 0)
         return false;

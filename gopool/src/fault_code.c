@@ -46,10 +46,12 @@ static uintptr_t aborts[COUNT_OF(abort_names)];
 static uintptr_t heap[COUNT_OF(heap_names)];
 
 /* Defined where the program, or this library, has been built with a sanitizer. */
+/* NOLINTBEGIN(readability-identifier-naming) */
 extern void __asan_init(void) __attribute__((weak));
 extern void __hwasan_init(void) __attribute__((weak));
 extern void __msan_init(void) __attribute__((weak));
 extern void __tsan_init(void) __attribute__((weak));
+/* NOLINTEND(readability-identifier-naming) */
 
 static bool is_sanitized(void)
 {
