@@ -55,7 +55,7 @@ void gp_call_thread_exits(void)
         cancel(innermost);
 }
 
-void gp_call_run(void *arg)
+NETPOLL_DISPATCH void gp_call_run(void *arg)
 {
     struct gopool_future *future = arg;
     struct gopool_defer on_panic;

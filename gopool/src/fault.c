@@ -127,19 +127,18 @@ static uintptr_t landing_sp(const struct gp_fault_thread *thread,
 
 /*
  * A call of what is not code has left its return address, and no frame that could be unwound. Goes
- * back to the call, in the context, and says so.
+ * back to the call, in the context.
  */
-static bool undo_call(const struct gp_fault_thread *thread, const siginfo_t *info,
+static void undo_call(const struct gp_fault_thread *thread, const siginfo_t *info,
                       ucontext_t *context)
 {
     uintptr_t sp = reg(context, REG_RSP);
 
     if (info->si_signo != SIGSEGV || reg(context, REG_RIP) != (uintptr_t)info->si_addr ||
         !(is_on_stack(thread, sp) || is_on_emergency(thread, sp)) || sp % sizeof(uintptr_t) != 0)
-        return false;
+        return;
     set_reg(context, REG_RIP, *(const uintptr_t *)sp - 1);
     set_reg(context, REG_RSP, sp + sizeof(uintptr_t));
-    return true;
 }
 
 /* A walk along a stack that is broken may fault itself: that refuses the first fault. */
@@ -172,11 +171,11 @@ static bool walk(struct gp_fault_thread *thread, const siginfo_t *info, ucontext
 {
     const uintptr_t pc = reg(context, REG_RIP);
     const uintptr_t sp = reg(context, REG_RSP);
-    bool is_call = undo_call(thread, info, context);
+
+    undo_call(thread, info, context);
     const struct gp_fault_place place = {.pc = reg(context, REG_RIP),
                                          .sp = reg(context, REG_RSP),
-                                         .is_abort = info->si_signo == SIGABRT,
-                                         .is_call = is_call};
+                                         .is_abort = info->si_signo == SIGABRT};
     bool is_task = walk_guarded(thread, &place, boundary);
 
     set_reg(context, REG_RIP, pc);

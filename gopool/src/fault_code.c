@@ -37,7 +37,7 @@ static const char *const heap_names[] = {
     "posix_memalign", "pvalloc", "reallocarray", "realloc", "valloc",
 };
 
-static struct gp_code_ranges toolkit;
+static struct gp_code_notes toolkit;
 static struct gp_code_range task[1 + GOPOOL_FAULT_MODULES_MAX];
 static size_t task_count;
 static struct gp_code_range libc;
@@ -130,17 +130,18 @@ static const char *refusal_of_tables(const void *caller)
 }
 
 /* Whether the notes tell the toolkit's code from all other code. */
-static const char *refusal_of_notes(const struct gp_code_ranges *notes, const void *caller)
+static const char *refusal_of_notes(const struct gp_code_notes *notes, const void *caller)
 {
-    if (!gp_code_ranges_hold(notes, (uintptr_t)gp_worker_main) ||
-        !gp_code_ranges_hold(notes, (uintptr_t)gp_panic_jump))
+    if (!gp_code_ranges_hold(&notes->code, (uintptr_t)gp_worker_main) ||
+        !gp_code_ranges_hold(&notes->code, (uintptr_t)gp_panic_jump))
         return "the toolkit is compiled so that its code cannot be found";
-    if (gp_code_ranges_overlap(notes) || gp_code_ranges_hold(notes, (uintptr_t)caller))
+    if (gp_code_ranges_overlap(&notes->code) ||
+        gp_code_ranges_hold(&notes->code, (uintptr_t)caller))
         return "link-time optimisation has mixed the toolkit's code with the program's";
     return NULL;
 }
 
-static int read_notes(struct gp_code_ranges *notes, const void *caller, const char **reason)
+static int read_notes(struct gp_code_notes *notes, const void *caller, const char **reason)
 {
     bool is_instrumented = false;
     int status = gp_code_read_notes(notes, &is_instrumented);
@@ -152,12 +153,12 @@ static int read_notes(struct gp_code_ranges *notes, const void *caller, const ch
         *reason = "the program runs under valgrind";
     if (*reason == NULL)
         return 0;
-    gp_code_ranges_clear(notes);
+    gp_code_notes_clear(notes);
     return -ENOTSUP;
 }
 
 /* As gp_code_check(); the notes are the caller's to clear when it returns 0. */
-static int examine(struct gp_code_ranges *notes, const void *caller, const char **reason)
+static int examine(struct gp_code_notes *notes, const void *caller, const char **reason)
 {
     *reason = is_sanitized() ? "the program is built with a sanitizer" : refusal_of_tables(caller);
     return *reason == NULL ? read_notes(notes, caller, reason) : -ENOTSUP;
@@ -165,11 +166,11 @@ static int examine(struct gp_code_ranges *notes, const void *caller, const char 
 
 int gp_code_check(const void *caller, const char **reason)
 {
-    struct gp_code_ranges notes = {0};
+    struct gp_code_notes notes = {0};
     int status = examine(&notes, caller, reason);
 
     if (status == 0)
-        gp_code_ranges_clear(&notes);
+        gp_code_notes_clear(&notes);
     return status;
 }
 
@@ -197,7 +198,7 @@ static void find_functions(void *scope, const char *const *names, size_t count, 
 int gp_code_look_up(const struct gopool_fault_options *options, const void *caller,
                     const char **reason)
 {
-    struct gp_code_ranges notes = {0};
+    struct gp_code_notes notes = {0};
     int status = examine(&notes, caller, reason);
 
     if (status != 0)
@@ -205,7 +206,7 @@ int gp_code_look_up(const struct gopool_fault_options *options, const void *call
     (void)find_libc(&libc);
     status = find_task_code(options);
     if (status != 0) {
-        gp_code_ranges_clear(&notes);
+        gp_code_notes_clear(&notes);
         return status;
     }
     toolkit = notes;
@@ -228,7 +229,9 @@ static bool is_one_of(const uintptr_t *functions, size_t count, uintptr_t functi
 
 enum gp_code_owner gp_code_owner_of(uintptr_t address, uintptr_t function)
 {
-    if (gp_code_ranges_hold(&toolkit, address))
+    if (gp_code_ranges_hold(&toolkit.dispatch, address))
+        return GP_CODE_DISPATCH;
+    if (gp_code_ranges_hold(&toolkit.code, address))
         return GP_CODE_TOOLKIT;
     if (is_inside(&libc, address))
         return GP_CODE_LIBC;

@@ -11,6 +11,7 @@ enum gp_code_owner {
     GP_CODE_FOREIGN, /* somebody else's, or the allocator's whoever it belongs to */
     GP_CODE_TASK,
     GP_CODE_TOOLKIT,
+    GP_CODE_DISPATCH, /* the toolkit's, with nothing half done while it calls: NETPOLL_DISPATCH */
     GP_CODE_LIBC,
 };
 

@@ -8,8 +8,9 @@
 #include <string.h>
 
 /* As cmake/code_note.h writes them. */
-#define NOTE_NAME "netpoll"
-#define NOTE_TYPE 1
+#define NOTE_NAME     "netpoll"
+#define NOTE_CODE     1
+#define NOTE_DISPATCH 2
 
 #define NOTE_ALIGN     4
 #define CAPACITY_FIRST 512
@@ -21,7 +22,7 @@ struct note_range {
 };
 
 struct reading {
-    struct gp_code_ranges *out;
+    struct gp_code_notes *out;
     bool *is_instrumented;
     int status;
 };
@@ -59,22 +60,22 @@ static size_t aligned(size_t size)
 }
 
 /* One note, whose name and description lie behind its head. */
-static int read_note(struct gp_code_ranges *out, const ElfW(Nhdr) * note)
+static int read_note(struct gp_code_notes *out, const ElfW(Nhdr) * note)
 {
     const char *name = (const char *)(note + 1);
     const struct note_range *range =
         (const struct note_range *)(const void *)(name + aligned(note->n_namesz));
     int status = 0;
 
-    if (note->n_type != NOTE_TYPE || note->n_namesz != sizeof NOTE_NAME ||
-        memcmp(name, NOTE_NAME, sizeof NOTE_NAME) != 0)
+    if (note->n_namesz != sizeof NOTE_NAME || memcmp(name, NOTE_NAME, sizeof NOTE_NAME) != 0 ||
+        (note->n_type != NOTE_CODE && note->n_type != NOTE_DISPATCH))
         return 0;
     for (size_t i = 0; status == 0 && i < note->n_descsz / sizeof *range; i++)
-        status = add(out, &range[i]);
+        status = add(note->n_type == NOTE_CODE ? &out->code : &out->dispatch, &range[i]);
     return status;
 }
 
-static int read_segment(struct gp_code_ranges *out, const char *at, size_t size)
+static int read_segment(struct gp_code_notes *out, const char *at, size_t size)
 {
     int status = 0;
 
@@ -116,24 +117,31 @@ static int compare(const void *left, const void *right)
     return (a->start > b->start) - (a->start < b->start);
 }
 
-int gp_code_read_notes(struct gp_code_ranges *out, bool *is_instrumented)
+static void sort(struct gp_code_ranges *ranges)
+{
+    if (ranges->count > 0)
+        qsort(ranges->of, ranges->count, sizeof *ranges->of, compare);
+}
+
+int gp_code_read_notes(struct gp_code_notes *out, bool *is_instrumented)
 {
     struct reading reading = {.out = out, .is_instrumented = is_instrumented};
 
     (void)dl_iterate_phdr(read_object, &reading);
     if (reading.status != 0) {
-        gp_code_ranges_clear(out);
+        gp_code_notes_clear(out);
         return reading.status;
     }
-    if (out->count > 0)
-        qsort(out->of, out->count, sizeof *out->of, compare);
+    sort(&out->code);
+    sort(&out->dispatch);
     return 0;
 }
 
-void gp_code_ranges_clear(struct gp_code_ranges *ranges)
+void gp_code_notes_clear(struct gp_code_notes *notes)
 {
-    mcache_free(ranges->of);
-    *ranges = (struct gp_code_ranges){0};
+    mcache_free(notes->code.of);
+    mcache_free(notes->dispatch.of);
+    *notes = (struct gp_code_notes){0};
 }
 
 bool gp_code_ranges_overlap(const struct gp_code_ranges *ranges)

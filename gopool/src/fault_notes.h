@@ -18,15 +18,20 @@ struct gp_code_ranges {
     size_t capacity;
 };
 
+struct gp_code_notes {
+    struct gp_code_ranges code;
+    struct gp_code_ranges dispatch; /* of it, functions marked NETPOLL_DISPATCH */
+};
+
 /*
  * Reads the notes of everything that is loaded. Returns 0 or -ENOMEM; then there are none.
  *
- * @param out              empty; gp_code_ranges_clear() frees its memory
+ * @param out              empty; gp_code_notes_clear() frees its memory
  * @param is_instrumented  set when valgrind(1) has put a library of its own into the process
  */
-int gp_code_read_notes(struct gp_code_ranges *out, bool *is_instrumented);
+int gp_code_read_notes(struct gp_code_notes *out, bool *is_instrumented);
 
-void gp_code_ranges_clear(struct gp_code_ranges *ranges);
+void gp_code_notes_clear(struct gp_code_notes *notes);
 
 /* Whether two of them overlap, as those of sources that were compiled as one do. */
 bool gp_code_ranges_overlap(const struct gp_code_ranges *ranges);

@@ -7,10 +7,9 @@
 
 /* What the frames so far have been, from the innermost on. */
 enum stage {
-    STAGE_TOP,      /* none yet */
-    STAGE_LIBRARY,  /* the C library's alone */
-    STAGE_TASK,     /* the task's, behind at most what it has called last */
-    STAGE_DISPATCH, /* and the toolkit's function that has called it */
+    STAGE_TOP,     /* none yet */
+    STAGE_LIBRARY, /* the C library's alone */
+    STAGE_TASK,    /* the task's, behind at most what it has called last */
     STAGE_REFUSED,
     STAGE_REACHED, /* the boundary */
 };
@@ -22,70 +21,53 @@ struct walk {
     enum stage stage;
     enum gp_code_trait trait; /* of the outermost of the C library's functions */
     bool has_begun;           /* the frames of the signal handler are over */
-    bool has_pending;         /* the last frame was the toolkit's, and is not judged yet */
-    uintptr_t pending;        /* where its function begins */
+    bool is_in_toolkit;       /* the last frame is the toolkit's: refused, or the boundary's */
     uintptr_t sp;             /* of the last frame */
 };
 
 static enum stage after_libc(struct walk *walk, uintptr_t function)
 {
-    bool may_follow = walk->stage == STAGE_TOP && !walk->place->is_call;
+    bool is_first = walk->stage == STAGE_TOP;
 
     walk->trait = gp_code_trait_of(function);
     if (walk->place->is_abort)
         return walk->stage <= STAGE_LIBRARY ? STAGE_LIBRARY : STAGE_REFUSED;
-    return may_follow && walk->trait == GP_CODE_PURE ? STAGE_LIBRARY : STAGE_REFUSED;
+    return is_first && walk->trait == GP_CODE_PURE ? STAGE_LIBRARY : STAGE_REFUSED;
 }
 
 static enum stage after_task(const struct walk *walk)
 {
-    if (walk->stage == STAGE_DISPATCH)
-        return STAGE_REFUSED;
-    if (walk->place->is_abort && walk->stage != STAGE_TASK && walk->trait != GP_CODE_ABORT)
-        return STAGE_REFUSED;
-    return STAGE_TASK;
+    bool is_asked_for = walk->stage == STAGE_TASK || walk->trait == GP_CODE_ABORT;
+
+    return !walk->place->is_abort || is_asked_for ? STAGE_TASK : STAGE_REFUSED;
 }
 
-/* Only the function that the boundary calls, which is there to be left. */
-static enum stage after_toolkit(const struct walk *walk)
-{
-    bool is_dispatch = walk->pending == (uintptr_t)walk->boundary->fn;
-
-    return walk->stage == STAGE_TASK && is_dispatch ? STAGE_DISPATCH : STAGE_REFUSED;
-}
-
-/* The last frame holds the boundary, for this one is further out. */
-static enum stage reach(const struct walk *walk)
-{
-    bool is_task = walk->stage == STAGE_TASK || walk->stage == STAGE_DISPATCH;
-
-    return is_task && walk->has_pending ? STAGE_REACHED : STAGE_REFUSED;
-}
-
-/*
- * The stage behind one more frame. The toolkit's waits for the next one, which tells whether it is
- * cut off. The others are judged at once: a stack that has been overwritten is not to be followed.
- */
+/* The stage behind one more frame. */
 static enum stage after(struct walk *walk, uintptr_t pc, uintptr_t function)
 {
-    if (walk->has_pending)
-        walk->stage = after_toolkit(walk);
-    walk->has_pending = false;
-    if (walk->stage == STAGE_REFUSED)
+    /* It does not hold the boundary, or this one would not have been looked at. */
+    if (walk->is_in_toolkit)
         return STAGE_REFUSED;
     switch (gp_code_owner_of(pc, function)) {
     case GP_CODE_LIBC:
         return after_libc(walk, function);
     case GP_CODE_TASK:
         return after_task(walk);
+    case GP_CODE_DISPATCH:
+        return walk->stage == STAGE_TASK ? STAGE_TASK : STAGE_REFUSED;
     case GP_CODE_TOOLKIT:
-        walk->has_pending = true;
-        walk->pending = function;
+        walk->is_in_toolkit = true;
         return walk->stage;
     case GP_CODE_FOREIGN:
         break;
     }
     return STAGE_REFUSED;
+}
+
+/* This frame is further out than the boundary. */
+static enum stage reach(const struct walk *walk)
+{
+    return walk->stage == STAGE_TASK && walk->is_in_toolkit ? STAGE_REACHED : STAGE_REFUSED;
 }
 
 static void note(struct gp_fault_walk *out, uintptr_t pc, bool is_interrupted)

@@ -14,7 +14,6 @@ struct gp_fault_place {
     uintptr_t pc;
     uintptr_t sp;
     bool is_abort; /* SIGABRT: the innermost frames are the C library's way to raise(3) */
-    bool is_call;  /* pc is in an instruction that has called something which is not code */
 };
 
 struct gp_fault_walk {

@@ -27,7 +27,6 @@ struct boundary {
     struct boundary *previous;
     struct gopool_defer *outer_defers; /* those registered before; not this boundary's to run */
     struct gopool_panic *panic;        /* what to fill in */
-    void (*fn)(void *arg);             /* what it calls */
     uint32_t outer_depth;              /* panics in progress around it */
     uint32_t outer_critical;           /* critical sections around it */
     bool is_task;                      /* gopool_exit_task() ends here */
@@ -100,8 +99,7 @@ bool gp_panic_may_fault(struct gp_panic_boundary *out)
 
     if (boundary == NULL || self.critical != 0 || self.depth == DEPTH_MAX)
         return false;
-    *out = (struct gp_panic_boundary){
-        .address = boundary, .fn = boundary->fn, .is_in_panic = self.depth != 0};
+    *out = (struct gp_panic_boundary){.address = boundary, .is_in_panic = self.depth != 0};
     return true;
 }
 
@@ -169,7 +167,6 @@ static int call_within(void (*fn)(void *arg), void *arg, struct gopool_panic *pa
     boundary.previous = self.innermost;
     boundary.outer_defers = self.defers;
     boundary.panic = panic;
-    boundary.fn = fn;
     boundary.outer_depth = self.depth;
     boundary.outer_critical = self.critical;
     boundary.is_task = is_task;
@@ -236,7 +233,7 @@ void gopool_defer_push(struct gopool_defer *defer, void (*fn)(void *arg), void *
     atomic_signal_fence(memory_order_acq_rel);
 }
 
-void gopool_defer_pop(struct gopool_defer *defer, bool run)
+NETPOLL_DISPATCH void gopool_defer_pop(struct gopool_defer *defer, bool run)
 {
     const struct boundary *boundary = self.innermost;
 

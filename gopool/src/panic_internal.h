@@ -4,11 +4,10 @@
 
 #include <gopool/panic.h>
 
-/* The innermost boundary of a thread: what panics end, and with it the frames of fn. */
+/* The innermost boundary of a thread, which panics jump to. */
 struct gp_panic_boundary {
     const void *address; /* in the frame that holds it */
-    void (*fn)(void *arg);
-    bool is_in_panic; /* deferred calls are being made just now */
+    bool is_in_panic;    /* deferred calls are being made just now */
 };
 
 /*

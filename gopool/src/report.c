@@ -102,7 +102,7 @@ static void print(const char *where, const struct gopool_panic *panic)
     gp_text_end(&text);
 }
 
-static void call_listener(void *arg)
+static NETPOLL_DISPATCH void call_listener(void *arg)
 {
     const struct listener *listener = arg;
 

@@ -106,7 +106,7 @@ struct stuck_call {
     const struct gopool_stuck *stuck;
 };
 
-static void call_handler(void *arg)
+static NETPOLL_DISPATCH void call_handler(void *arg)
 {
     const struct stuck_call *call = arg;
 

@@ -21,7 +21,7 @@ struct head_call {
     int status;
 };
 
-static void call_on_head(void *arg)
+static NETPOLL_DISPATCH void call_on_head(void *arg)
 {
     struct head_call *it = arg;
     const struct nhttp_server_options *options = &it->request->c->server->options;
@@ -60,7 +60,7 @@ struct state_call {
     enum nhttp_conn_state state;
 };
 
-static void call_on_state(void *arg)
+static NETPOLL_DISPATCH void call_on_state(void *arg)
 {
     const struct state_call *it = arg;
     const struct nhttp_server_options *options = &it->c->server->options;
@@ -78,7 +78,7 @@ struct record_call {
     const struct nhttp_record *record;
 };
 
-static void call_on_record(void *arg)
+static NETPOLL_DISPATCH void call_on_record(void *arg)
 {
     const struct record_call *it = arg;
     it->options->on_record(it->record, it->options->arg);
@@ -90,7 +90,7 @@ void hs_call_on_record(struct hs_conn *c, const struct nhttp_record *record)
     (void)hs_call(c, "on_record", call_on_record, &it);
 }
 
-static void call_on_cancel(void *arg)
+static NETPOLL_DISPATCH void call_on_cancel(void *arg)
 {
     struct nhttp_request *request = arg;
     request->cancel_fn(request, request->cancel_arg);
@@ -101,7 +101,7 @@ void hs_call_on_cancel(struct nhttp_request *request)
     (void)hs_call(request->c, "a function of nhttp_request_on_cancel()", call_on_cancel, request);
 }
 
-static void call_destroy(void *arg)
+static NETPOLL_DISPATCH void call_destroy(void *arg)
 {
     const struct hs_value *value = arg;
     /* Relaxed: the caller has taken it away. */
@@ -121,7 +121,7 @@ struct hijack_call {
     void *arg;
 };
 
-static void call_hijacked(void *arg)
+static NETPOLL_DISPATCH void call_hijacked(void *arg)
 {
     const struct hijack_call *it = arg;
     it->fn(-1, NULL, it->arg);

@@ -9,7 +9,7 @@ struct call {
     void *arg;
 };
 
-static void call(void *arg)
+static NETPOLL_DISPATCH void call(void *arg)
 {
     const struct call *it = arg;
     it->fn(it->request, it->arg);

@@ -17,7 +17,7 @@ struct guarded_call {
 /* Head of a list that takes no more calls. */
 static struct np_conn_call list_is_over;
 
-static void make_call(void *arg)
+static NETPOLL_DISPATCH void make_call(void *arg)
 {
     struct guarded_call *call = arg;
     call->fn(call->conn, call->arg);

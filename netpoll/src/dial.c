@@ -67,7 +67,7 @@ static void leave_if_done(struct netpoll_dial *dial)
     np_dial_unref(dial);
 }
 
-static void make_call(void *arg)
+static NETPOLL_DISPATCH void make_call(void *arg)
 {
     const struct np_dialed_call *call = arg;
     call->fn(call->conn, call->status, call->arg);

@@ -31,7 +31,7 @@ static void print(enum netpoll_log_level level, const char *line)
     fprintf(stderr, "netpoll: %s: %s\n", level_words[level], line);
 }
 
-static void call_hook(void *arg)
+static NETPOLL_DISPATCH void call_hook(void *arg)
 {
     const struct log_call *call = arg;
     call->log->fn(call->level, call->line, call->log->arg);

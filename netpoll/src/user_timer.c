@@ -104,7 +104,7 @@ static void finish(struct netpoll_timer *timer)
     unref(timer);
 }
 
-static void call_fn(void *arg)
+static NETPOLL_DISPATCH void call_fn(void *arg)
 {
     struct netpoll_timer *timer = arg;
     timer->fn(timer, timer->arg);

@@ -72,7 +72,7 @@ struct watch_call {
     uint32_t events;
 };
 
-static void call_fn(void *arg)
+static NETPOLL_DISPATCH void call_fn(void *arg)
 {
     struct watch_call *call = arg;
     call->watch->fn(call->watch, call->events, call->watch->arg);
@@ -130,7 +130,7 @@ struct closed_call {
     void *arg;
 };
 
-static void call_closed(void *arg)
+static NETPOLL_DISPATCH void call_closed(void *arg)
 {
     const struct closed_call *call = arg;
     call->fn(call->arg);
