@@ -6,11 +6,13 @@
 
 #include <gopool/fault.h>
 #include <gopool/gopool.h>
+#include <linkbuffer/linkbuffer.h>
 
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -538,14 +540,156 @@ static void broken_stack(void)
     (void)fault_in_task(lose_frame, NULL);
 }
 
-static void floating_point(void)
+static atomic_bool is_spinning;
+
+static void spin(void *arg)
+{
+    *(pthread_t *)arg = pthread_self();
+    atomic_store(&is_spinning, true);
+    for (;;) {
+    }
+}
+
+/* In the task's own code, and with every address allowed. */
+static void signal_to_task(void)
 {
     struct gopool *pool = make_pool(0);
-    volatile double third = 1;
-    enable(NULL);
-    MUST(run(pool, fault_null_read, NULL) == -ECANCELED);
+    pthread_t worker;
+    enable(&(struct gopool_fault_options){.any_address = true});
+    MUST(gopool_go(pool, spin, &worker) == 0);
+    while (!atomic_load(&is_spinning)) {
+    }
+    MUST(pthread_kill(worker, SIGSEGV) == 0);
+    (void)!gopool_drain(pool, DEADLINE_MS);
+}
+
+static void overflow_of_emergency_stack_anywhere(void)
+{
+    int count = 0;
+    enable(&(struct gopool_fault_options){.any_address = true});
+    (void)run(make_pool(0), overflow_in_deferred, &count);
+}
+
+static void lock_null(void *arg)
+{
+    (void)!pthread_mutex_lock(*(pthread_mutex_t *volatile *)arg);
+}
+
+/* One frame of the C library, but not of a function without state. */
+static void lock_of_library(void)
+{
+    void *small = (void *)16;
+    (void)fault_in_task(lock_null, &small);
+}
+
+static struct linkbuffer *buffer_that_faults(void)
+{
+    static char data[4096];
+    struct linkbuffer *buffer;
+    MUST(linkbuffer_create(&buffer) == 0);
+    MUST(linkbuffer_write_ref(buffer, data, sizeof data, fault_null_read, NULL) == 0);
+    (void)!linkbuffer_flush(buffer);
+    return buffer;
+}
+
+static void destroy_buffer(void *arg)
+{
+    linkbuffer_destroy(arg);
+}
+
+static void callback_of_toolkit(void)
+{
+    (void)fault_in_task(destroy_buffer, buffer_that_faults());
+}
+
+/* The task is a function of the toolkit's. */
+static void callback_of_toolkit_alone(void)
+{
+    (void)fault_in_task((gopool_fn *)(void (*)(void))linkbuffer_destroy, buffer_that_faults());
+}
+
+static void pop_and_fault(void *arg)
+{
+    struct gopool_defer outer;
+    struct gopool_defer defer;
+    gopool_defer_push(&outer, note_thread, arg);
+    gopool_defer_push(&defer, fault_null_read, NULL);
+    gopool_defer_pop(&defer, true);
+    gopool_defer_pop(&outer, false);
+}
+
+static void fault_when_frame_is_left(void)
+{
+    pthread_t thread = pthread_self();
+    MUST(fault_in_task(pop_and_fault, &thread) == -ECANCELED);
+    MUST(last.nested == 0 && !pthread_equal(thread, pthread_self()));
+}
+
+static int give_up_comparing(const void *left, const void *right)
+{
+    if (left != right)
+        abort();
+    return 0;
+}
+
+static void abort_in_callback(void *arg)
+{
+    int values[] = {3, 1, 2};
+    qsort(values, 3, sizeof *values, give_up_comparing);
+    *(int *)arg = values[0];
+}
+
+static void callback_that_aborts(void)
+{
+    int value;
+    (void)fault_in_task(abort_in_callback, &value);
+}
+
+/* An allocator of the program's, in place of the C library's. */
+void *valloc(size_t size)
+{
+    fault_null_read(NULL);
+    return malloc(size);
+}
+
+static void allocate(void *arg)
+{
+    *(void **)arg = valloc(1);
+}
+
+static void fault_in_allocator(void)
+{
+    void *block;
+    (void)fault_in_task(allocate, &block);
+}
+
+/* Copies go backwards, and the registers of the x87 are in use. */
+static void leave_machine_odd(void *arg)
+{
+    (void)arg;
+    __asm__ volatile("fld1\n\tfld1\n\tfld1\n\tfld1\n\tfld1\n\tfld1\n\tfld1\n\tfld1\n\t"
+                     "std\n\tud2");
+}
+
+static void compute(void *arg)
+{
+    volatile long double third = 1;
     third /= 3;
-    MUST(third > 0.33 && third < 0.34);
+    *(bool *)arg = third > 0.33L && third < 0.34L;
+}
+
+static void defer_computation(void *arg)
+{
+    struct gopool_defer defer;
+    gopool_defer_push(&defer, compute, arg);
+    leave_machine_odd(NULL);
+}
+
+static void state_of_machine(void)
+{
+    bool is_right = false;
+    MUST(fault_in_task(defer_computation, &is_right) == -ECANCELED);
+    MUST(is_right && last.signal == SIGILL && last.frame_count > 0);
 }
 
 struct rule {
@@ -584,7 +728,15 @@ static const struct rule rules[] = {
     {"an overflow of the emergency stack", overflow_of_emergency_stack, SIGSEGV},
     {"a fault in the panic handler", fault_in_panic_handler, 0},
     {"a stack that is broken", broken_stack, SIGILL},
-    {"floating point afterwards", floating_point, 0},
+    {"flags and registers afterwards", state_of_machine, 0},
+    {"a signal to the task's own code", signal_to_task, SIGSEGV},
+    {"an overflow of the emergency stack, anywhere", overflow_of_emergency_stack_anywhere, SIGSEGV},
+    {"a lock of the C library", lock_of_library, SIGSEGV},
+    {"a callback of the toolkit", callback_of_toolkit, SIGSEGV},
+    {"a task that is the toolkit's", callback_of_toolkit_alone, SIGSEGV},
+    {"a frame that is left", fault_when_frame_is_left, 0},
+    {"a callback that aborts", callback_that_aborts, SIGABRT},
+    {"an allocator of the program's", fault_in_allocator, SIGSEGV},
 };
 
 static bool is_as_told(const struct rule *rule, int status)
