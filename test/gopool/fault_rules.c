@@ -625,18 +625,6 @@ static void fault_when_frame_is_left(void)
     MUST(last.nested == 0 && !pthread_equal(thread, pthread_self()));
 }
 
-static void pop_nothing(void *arg)
-{
-    struct gopool_defer defer;
-    gopool_defer_push(&defer, NULL, arg);
-    gopool_defer_pop(&defer, true);
-}
-
-static void call_of_nothing(void)
-{
-    (void)fault_in_task(pop_nothing, NULL);
-}
-
 static int give_up_comparing(const void *left, const void *right)
 {
     if (left != right)
@@ -747,7 +735,6 @@ static const struct rule rules[] = {
     {"a callback of the toolkit", callback_of_toolkit, SIGSEGV},
     {"a task that is the toolkit's", callback_of_toolkit_alone, SIGSEGV},
     {"a frame that is left", fault_when_frame_is_left, 0},
-    {"a call of nothing by the toolkit", call_of_nothing, SIGSEGV},
     {"a callback that aborts", callback_that_aborts, SIGABRT},
     {"an allocator of the program's", fault_in_allocator, SIGSEGV},
 };
