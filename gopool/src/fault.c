@@ -29,7 +29,7 @@
 #define ROOM_BYTES           32768
 #define EMERGENCY_ROOM_BYTES 16384
 
-/* A function may have written below its stack pointer: psABI, 3.2.2. */
+/* A function may use 128 bytes below its stack pointer: psABI, 3.2.2. */
 #define RED_ZONE_BYTES 256
 
 /* Of EFLAGS: functions begin with both clear. */
@@ -213,6 +213,13 @@ static void redirect(ucontext_t *context, uintptr_t sp, void (*fn)(struct gp_fau
     set_reg(context, REG_EFL, reg(context, REG_EFL) & ~(FLAG_DIRECTION | FLAG_ALIGNMENT));
 }
 
+/* Some versions of abort(3) have blocked signals by then, and the next fault must not be blocked. */
+static void unblock_faults(ucontext_t *context)
+{
+    for (size_t i = 0; i < SIGNALS; i++)
+        (void)sigdelset(&context->uc_sigmask, handled[i].signal);
+}
+
 static bool recover(const siginfo_t *info, ucontext_t *context)
 {
     struct gp_fault_thread *thread = gp_fault_thread_current();
@@ -225,6 +232,7 @@ static bool recover(const siginfo_t *info, ucontext_t *context)
     if (sp == 0 || !is_recoverable(thread, info, context, &boundary) || !gp_fault_budget_take())
         return false;
     redirect(context, sp, gp_fault_land, thread);
+    unblock_faults(context);
     return true;
 }
 
