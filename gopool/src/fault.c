@@ -213,7 +213,8 @@ static void redirect(ucontext_t *context, uintptr_t sp, void (*fn)(struct gp_fau
     set_reg(context, REG_EFL, reg(context, REG_EFL) & ~(FLAG_DIRECTION | FLAG_ALIGNMENT));
 }
 
-/* Some versions of abort(3) have blocked signals by then, and the next fault must not be blocked. */
+/* Some versions of abort(3) have blocked signals by then, and the next fault must not be blocked.
+ */
 static void unblock_faults(ucontext_t *context)
 {
     for (size_t i = 0; i < SIGNALS; i++)
