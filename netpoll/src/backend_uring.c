@@ -388,13 +388,16 @@ static int submit_and_wait(struct np_uring *state, int64_t timeout_ns)
 static int uring_wait(struct np_poller *poller, int64_t timeout_ns)
 {
     struct np_uring *state = poller->backend_state;
+    uint64_t timers = poller->wheel.count;
     if (state->has_starved)
         grow(state);
     np_uring_buffers_refill(&state->buffers);
     bool is_complete = np_uring_run_review(state) && np_uring_buffers_is_full(&state->buffers);
     if (!is_complete && (timeout_ns < 0 || timeout_ns > RETRY_NS))
         timeout_ns = RETRY_NS;
-    if (state->removed != NULL || state->ready.first != NULL || has_news(state))
+    /* The timeout knows nothing of a timer that has been armed here. */
+    bool is_late = poller->wheel.count != timers;
+    if (state->removed != NULL || state->ready.first != NULL || has_news(state) || is_late)
         timeout_ns = 0;
     int status = submit_and_wait(state, timeout_ns);
     np_poller_woke(poller);

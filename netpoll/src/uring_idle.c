@@ -42,10 +42,14 @@ static uint32_t slice_slots(const struct np_uring *state)
     return least > SLICE ? least : SLICE;
 }
 
-static void arm(struct np_uring *state, uint64_t after_ms)
+/* For the next slice: all of them together take a pass. */
+static void arm(struct np_uring *state)
 {
     struct np_poller *poller = state->poller;
-    np_wheel_add(&poller->wheel, &state->look, np_poller_now_ms(poller) + after_ms);
+    uint32_t slots = slice_slots(state);
+    uint32_t slices = (poller->fds.count + slots - 1) / slots;
+    uint32_t ms = (pass_ms(state) + slices - 1) / slices;
+    np_wheel_add(&poller->wheel, &state->look, np_poller_now_ms(poller) + ms);
 }
 
 void np_uring_look(struct np_timer *timer)
@@ -59,20 +63,23 @@ void np_uring_look(struct np_timer *timer)
         if (fd != NULL)
             look_at(state, fd);
     }
-    if (end < fds->count) {
-        arm(state, (uint64_t)pass_ms(state) * slots / fds->count);
-        return;
-    }
-    state->look_slot = 0;
+    bool is_over = end == fds->count;
     /* With nobody to look at it ends, so that an idle poller sleeps. */
-    if (state->may_be_idle)
-        arm(state,
-            fds->count > slots ? (uint64_t)pass_ms(state) * slots / fds->count : pass_ms(state));
-    state->may_be_idle = false;
+    if (!is_over || state->may_be_idle)
+        arm(state);
+    if (is_over) {
+        state->look_slot = 0;
+        state->may_be_idle = false;
+    }
 }
 
 void np_uring_watch_idle(struct np_uring *state)
 {
-    if (state->poller->demote_idle_ms > 0 && !np_timer_is_armed(&state->look))
-        arm(state, pass_ms(state));
+    if (state->poller->demote_idle_ms == 0)
+        return;
+    /* The pass that is under way may have gone by its slot. */
+    if (np_timer_is_armed(&state->look))
+        state->may_be_idle = true;
+    else
+        arm(state);
 }

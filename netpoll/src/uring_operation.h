@@ -69,7 +69,7 @@ struct np_uring {
     struct np_timer shrink;   /* armed while the ring of blocks is larger than it was */
     struct np_timer look;     /* armed while a receive may be demoted, see uring_idle.c */
     uint32_t look_slot;       /* the next to be looked at */
-    bool may_be_idle;         /* this pass has met a receive that the next one may demote */
+    bool may_be_idle;         /* there is a receive that the next pass may demote */
 };
 
 void np_uring_list_init(struct np_fd_list *list);

@@ -10,6 +10,8 @@
 /* It may take a quarter longer. */
 #define LATEST_MS (IDLE_MS + IDLE_MS / 4 + 1)
 
+#define COUNT_OF(array) (sizeof(array) / sizeof *(array))
+
 static struct owner owner;
 
 static void open_owner(void)
@@ -49,6 +51,36 @@ Test(idle, a_receive_without_input_makes_way)
     wait_once();
     cr_assert_not_null(input_poll_of(&owner));
     cr_assert_eq(owner.end_count, 0);
+    close_owner();
+}
+
+Test(idle, the_wait_that_starts_the_search_does_not_sleep)
+{
+    cr_assert_eq(fake_ring_last_timeout(), 0, "for how long was asked before");
+    wait_once();
+    cr_assert_eq(fake_ring_last_timeout(), -1);
+    close_owner();
+}
+
+/* More descriptors than are looked at together: the search is somewhere else when bytes come. */
+Test(idle, a_receive_behind_the_search_is_not_forgotten)
+{
+    static struct np_fd others[1100];
+    for (size_t i = 0; i < COUNT_OF(others); i++) {
+        others[i].kind = NP_FD_POLL;
+        cr_assert_eq(np_fd_table_add(&poller.fds, &others[i]), 0);
+    }
+    for (unsigned ms = 0; ms < IDLE_MS; ms += 20) {
+        demote();
+        fake_clock_pass(ms);
+        fake_socket_fill("x");
+        fake_ring_complete(input_poll_of(&owner), POLLIN, 0);
+        wait_once();
+        wait_once();
+        cr_assert_not_null(receive_of(&owner));
+    }
+    for (size_t i = 0; i < COUNT_OF(others); i++)
+        np_fd_table_remove(&poller.fds, &others[i]);
     close_owner();
 }
 
@@ -185,7 +217,7 @@ Test(idle, zero_is_never)
 
 #define MANY 3000
 
-/* More than the table is looked at in one go. */
+/* More than the table is looked at in one go; the search has begun when it was small. */
 Test(idle, thousands_rest_in_time_and_still_answer)
 {
     static struct owner many[MANY];
