@@ -84,9 +84,8 @@ struct gopool_fault_options {
  * @param options  borrowed; NULL: all defaults
  * @return 0; -ENOTSUP where gopool_fault_recovery_refusal() says why; -EINVAL when a reserved field
  *         is set, a signal is unknown, the budget or the number of modules is too large, or no
- *         module with unwind tables
- *         lies at one of the addresses; -EALREADY when it is enabled; -ENOMEM. On failure nothing
- * has changed.
+ *         module with unwind tables lies at one of the addresses; -EALREADY when it is enabled;
+ *         -ENOMEM. On failure nothing has changed.
  *
  * Thread: any. Signal handlers that are installed later replace the recovery of their signals.
  */

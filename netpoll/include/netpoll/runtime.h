@@ -104,8 +104,8 @@ struct netpoll_runtime_options {
  * @return 0; -EINVAL for an unknown backend (also in NETPOLL_BACKEND) or log level, too many
  *         pollers, a log_rate above NETPOLL_LOG_RATE_MAX other than NETPOLL_LOG_RATE_NONE, a
  *         demote_idle_ms above NETPOLL_TIMEOUT_MS_MAX, or a reserved field set; -ENOTSUP when
- * io_uring was asked for and does not work (the reason is logged); -ENOMEM, -EMFILE, -EAGAIN as the
- * system says
+ *         io_uring was asked for and does not work (the reason is logged); -ENOMEM, -EMFILE,
+ *         -EAGAIN as the system says
  *
  * Memory: the caller owns the runtime and ends it with netpoll_runtime_destroy().
  */
