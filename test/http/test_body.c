@@ -208,6 +208,10 @@ TEST_BOTH_MODES(http_body, in_chunks_with_trailers)
     reader_finish(&web, &reader);
 }
 
+/* What the server's windows hold, and what a backend had in hand when they were full. The rest is
+ * in the sockets' buffers, which may become as large as the kernel likes. */
+#define UNREAD_MAX ((size_t)8 << 20)
+
 /* What is not taken stays with the client, and its clock rests. */
 Test(http_body, a_handler_that_does_not_read_holds_the_client_up)
 {
@@ -223,8 +227,7 @@ Test(http_body, a_handler_that_does_not_read_holds_the_client_up)
     cr_assert_not_null(data);
     pattern_fill(1, 0, data, 32 << 20);
     size_t sent = client_send_until_it_stands(fd, data, 32 << 20);
-    /* Both sockets' buffers and the server's windows. */
-    cr_assert_lt(sent, 24 << 20);
+    cr_assert_lt(rig_stats(&web.rig).bytes_in, UNREAD_MAX);
     event_add(&reader.go);
     client_send(fd, data + sent, (32 << 20) - sent);
     free(data);
@@ -462,7 +465,7 @@ Test(http_body, what_is_pipelined_holds_the_client_up)
     client_send(fd, all, one);
     event_wait(&gate.arrivals, 1);
     size_t sent = one + client_send_until_it_stands(fd, all + one, (PIPELINED - 1) * one);
-    cr_assert_lt(sent, PIPELINED * one);
+    cr_assert_lt(rig_stats(&web.rig).bytes_in, one + UNREAD_MAX);
     cr_assert_lt(live_bytes(), before + (4 << 20));
     event_add(&gate.open);
     client_send(fd, all + sent, PIPELINED * one - sent);
