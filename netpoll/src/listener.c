@@ -101,23 +101,30 @@ static void close_reserve(struct np_listener *listener)
 }
 
 /* The limit has stood for long: those who wait learn it one by one through the reserve. Another
- * thread may take the number meanwhile; then the next rest tries again. */
-static void shed(struct np_listener *listener)
+ * thread may take the number meanwhile; then the next rest tries again. True: the limit is over,
+ * and one of them has been served. */
+static bool shed(struct np_listener *listener)
 {
     const struct np_poller *poller = listener->fd.poller;
     int64_t after_ms = listener->server->options.shed_after_ms;
     if (after_ms <= 0 || listener->reserve < 0 ||
         np_poller_now_ms(poller) - listener->rests_since_ms < (uint64_t)after_ms)
-        return;
+        return false;
     close_reserve(listener);
     for (int i = 0; i < ACCEPT_BUDGET; i++) {
         int fd = np_socket_accept(listener->fd.fd);
         if (fd < 0)
             break;
+        open_reserve(listener);
+        if (listener->reserve >= 0) {
+            accepted(listener, fd);
+            return true;
+        }
         np_count(&listener->fd.poller->counters.accepted, 1);
         refuse(listener, fd);
     }
     open_reserve(listener);
+    return false;
 }
 
 static void log_rest(struct np_listener *listener, int error)
@@ -142,7 +149,8 @@ static void rest(struct np_listener *listener, int error)
     if (listener->rest_ms > REST_MAX_MS)
         listener->rest_ms = REST_MAX_MS;
     log_rest(listener, error);
-    shed(listener);
+    if (shed(listener))
+        return;
     (void)poller->backend->set_input(poller, &listener->fd, false);
     np_wheel_add(&poller->wheel, &listener->retry, now_ms + listener->rest_ms);
     np_server_set_waiting(listener->server, listener, true);
