@@ -5,6 +5,7 @@
 #include <features.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <unwind.h>
 
 /*
@@ -74,6 +75,18 @@ void gp_backtrace_write_function(struct gp_text *text, const void *address)
     else
         gp_text_add(text, "%s+%#zx", info.dli_fname,
                     (size_t)((const char *)address - (const char *)info.dli_fbase));
+}
+
+int gp_backtrace_print_frame(char *out, size_t size, const void *frame)
+{
+    const char *call = (const char *)frame - 1;
+    Dl_info info;
+
+    if (!find(call, &info))
+        return snprintf(out, size, "%p", (const void *)call);
+    return snprintf(out, size, "%s%s%s+%#zx", info.dli_sname != NULL ? info.dli_sname : "",
+                    info.dli_sname != NULL ? ", " : "", info.dli_fname,
+                    (size_t)(call - (const char *)info.dli_fbase));
 }
 
 void gp_backtrace_write(struct gp_text *text, void *const *frames, uint32_t count)

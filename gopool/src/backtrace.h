@@ -2,6 +2,7 @@
 #ifndef GP_BACKTRACE_H
 #define GP_BACKTRACE_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 #include "text.h"
@@ -22,6 +23,10 @@ uint32_t gp_backtrace_take_from(const void *first, void **frames, uint32_t max);
 
 /* Appends a line for each address. Takes the dynamic linker's lock. */
 void gp_backtrace_write(struct gp_text *text, void *const *frames, uint32_t count);
+
+/* Writes the function and the object with the offset of the call behind a return address; as
+ * snprintf(3). Takes the dynamic linker's lock. */
+int gp_backtrace_print_frame(char *out, size_t size, const void *frame);
 
 /* Appends the name of the function that an address lies in, or the object and the offset. */
 void gp_backtrace_write_function(struct gp_text *text, const void *address);

@@ -132,12 +132,14 @@ static const char *refusal_of_tables(const void *caller)
 /* Whether the notes tell the toolkit's code from all other code. */
 static const char *refusal_of_notes(const struct gp_code_notes *notes, const void *caller)
 {
-    if (!gp_code_ranges_hold(&notes->code, (uintptr_t)gp_worker_main) ||
-        !gp_code_ranges_hold(&notes->code, (uintptr_t)gp_panic_jump))
-        return "the toolkit is compiled so that its code cannot be found";
     if (gp_code_ranges_overlap(&notes->code) ||
         gp_code_ranges_hold(&notes->code, (uintptr_t)caller))
-        return "link-time optimisation has mixed the toolkit's code with the program's";
+        return "link-time optimisation has mixed the toolkit's code with the program's; link with "
+               "-fno-lto";
+    if (!gp_code_ranges_hold(&notes->code, (uintptr_t)gp_worker_main) ||
+        !gp_code_ranges_hold(&notes->code, (uintptr_t)gp_panic_jump))
+        return "the toolkit is compiled so that its code cannot be found, as with "
+               "-ffunction-sections";
     return NULL;
 }
 

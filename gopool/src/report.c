@@ -2,6 +2,7 @@
 #include "report.h"
 
 #include <stdatomic.h>
+#include <stdio.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -61,6 +62,21 @@ void gopool_panic_print(const struct gopool_panic *panic, int fd)
     write_line(&text, panic->pool, panic);
     gp_backtrace_write(&text, panic->frames, panic->frame_count);
     gp_text_end(&text);
+}
+
+size_t gopool_panic_text(const struct gopool_panic *panic, char *out, size_t size)
+{
+    char place[GOPOOL_PANIC_TEXT_BYTES] = "?";
+    int length;
+
+    if (panic->signal == 0)
+        length = snprintf(out, size, "%s (%s:%d)", panic->message, panic->file, panic->line);
+    else {
+        if (panic->frame_count > 0)
+            (void)gp_backtrace_print_frame(place, sizeof place, panic->frames[0]);
+        length = snprintf(out, size, "%s (%s)", panic->message, place);
+    }
+    return length > 0 ? (size_t)length : 0;
 }
 
 bool gp_report_admit(struct gp_report_limit *of, uint32_t second, uint32_t *hidden)

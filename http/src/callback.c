@@ -10,9 +10,10 @@ bool hs_call(struct hs_conn *c, const char *what, void (*fn)(void *arg), void *a
     if (gopool_try_task(fn, arg, &panic) == 0)
         return true;
     hs_count(c->server->counters, HS_COUNT_PANICS);
-    netpoll_runtime_log(
-        c->server->runtime, NETPOLL_LOG_ERROR, "connection %llu: panic in %s: %s (%s:%d)",
-        (unsigned long long)netpoll_conn_id(c->conn), what, panic.message, panic.file, panic.line);
+    char text[GOPOOL_PANIC_TEXT_BYTES];
+    (void)gopool_panic_text(&panic, text, sizeof text);
+    netpoll_runtime_log(c->server->runtime, NETPOLL_LOG_ERROR, "connection %llu: panic in %s: %s",
+                        (unsigned long long)netpoll_conn_id(c->conn), what, text);
     return false;
 }
 

@@ -29,8 +29,9 @@ void hs_record(struct hs_conn *c, const struct nhttp_request *request, int statu
 void hs_log_panic(const struct nhttp_request *request, const struct gopool_panic *panic)
 {
     struct hs_conn *c = request->c;
+    char text[GOPOOL_PANIC_TEXT_BYTES];
+    (void)gopool_panic_text(panic, text, sizeof text);
     netpoll_runtime_log(c->server->runtime, NETPOLL_LOG_ERROR,
-                        "connection %llu: the handler of request %u panicked: %s (%s:%d)",
-                        (unsigned long long)netpoll_conn_id(c->conn), request->number,
-                        panic->message, panic->file, panic->line);
+                        "connection %llu: the handler of request %u panicked: %s",
+                        (unsigned long long)netpoll_conn_id(c->conn), request->number, text);
 }

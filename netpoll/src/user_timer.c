@@ -113,9 +113,11 @@ static NETPOLL_DISPATCH void call_fn(void *arg)
 static void run(struct netpoll_timer *timer)
 {
     struct gopool_panic panic;
-    if (gopool_try_task(call_fn, timer, &panic) != 0)
-        np_log(timer->poller->runtime, NETPOLL_LOG_ERROR, "panic in a timer: %s (%s:%d)",
-               panic.message, panic.file, panic.line);
+    char text[GOPOOL_PANIC_TEXT_BYTES];
+    if (gopool_try_task(call_fn, timer, &panic) == 0)
+        return;
+    (void)gopool_panic_text(&panic, text, sizeof text);
+    np_log(timer->poller->runtime, NETPOLL_LOG_ERROR, "panic in a timer: %s", text);
 }
 
 /* The first time of its phase that is to come. */

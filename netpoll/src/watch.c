@@ -87,8 +87,9 @@ static bool tell(struct netpoll_watch *watch, uint32_t events)
         watch->is_final_told = true;
     if (gopool_try_task(call_fn, &call, &panic) == 0)
         return (events & EVENTS_SETTABLE) != 0;
-    np_log(watch->fd.poller->runtime, NETPOLL_LOG_ERROR, "panic in a watch: %s (%s:%d)",
-           panic.message, panic.file, panic.line);
+    char text[GOPOOL_PANIC_TEXT_BYTES];
+    (void)gopool_panic_text(&panic, text, sizeof text);
+    np_log(watch->fd.poller->runtime, NETPOLL_LOG_ERROR, "panic in a watch: %s", text);
     return false;
 }
 

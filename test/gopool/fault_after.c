@@ -38,6 +38,9 @@ static void go_on_after_fault(void *arg)
     struct gopool_panic panic;
     MUST(gopool_try(fault_null_read, NULL, &panic) == -ECANCELED);
     MUST(panic.signal == SIGSEGV && panic.address == NULL && panic.pool == NULL);
+    char text[GOPOOL_PANIC_TEXT_BYTES];
+    MUST(gopool_panic_text(&panic, text, sizeof text) == strlen(text));
+    MUST(strncmp(text, "SIGSEGV at address 0x0 (", 24) == 0 && strstr(text, "+0x") != NULL);
     *(pid_t *)arg = gettid();
 }
 

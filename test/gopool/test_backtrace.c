@@ -238,6 +238,39 @@ Test(backtrace, the_line_says_whose_task_it_was_and_what_else_panicked)
                                    "test_backtrace_raise(0x10)\n");
 }
 
+Test(backtrace, the_text_for_a_log_is_the_message_and_the_place)
+{
+    const struct gopool_panic panic = {
+        .message = "no such account", .file = "account.c", .function = "find", .line = 31};
+    char text[GOPOOL_PANIC_TEXT_BYTES];
+
+    cr_assert_eq(gopool_panic_text(&panic, text, sizeof text), 30);
+    cr_assert_str_eq(text, "no such account (account.c:31)");
+    cr_assert_eq(gopool_panic_text(&panic, text, 8), 30);
+    cr_assert_str_eq(text, "no such");
+    cr_assert_eq(gopool_panic_text(&panic, NULL, 0), 30);
+}
+
+Test(backtrace, the_text_of_a_fault_names_its_innermost_frame)
+{
+    char *place = (char *)(uintptr_t)test_backtrace_raise + 1;
+    const struct gopool_panic fault = {.message = "SIGSEGV at address 0x0",
+                                       .file = "?",
+                                       .function = "?",
+                                       .frame_count = 1,
+                                       .frames = {place},
+                                       .signal = SIGSEGV};
+    const struct gopool_panic unknown = {.message = "SIGILL", .signal = SIGILL};
+    static const char begin[] = "SIGSEGV at address 0x0 (test_backtrace_raise, ";
+    char text[GOPOOL_PANIC_TEXT_BYTES];
+
+    cr_assert_eq(gopool_panic_text(&fault, text, sizeof text), strlen(text));
+    cr_assert_eq(strncmp(text, begin, sizeof begin - 1), 0);
+    cr_assert_not_null(strstr(text, "+0x"));
+    (void)gopool_panic_text(&unknown, text, sizeof text);
+    cr_assert_str_eq(text, "SIGILL (?)");
+}
+
 Test(backtrace, an_address_without_a_name_is_printed_as_it_is)
 {
     struct channel channel;

@@ -97,7 +97,8 @@ gopool_fault_recovery_enable(const struct gopool_fault_options *options);
  *
  * On x86-64 with glibc 2.35 or later they can, unless the program is linked statically with it,
  * runs with AddressSanitizer or its relatives or under valgrind(1), has no unwind tables, or mixes
- * its code with the toolkit's by link-time optimisation.
+ * its code with the toolkit's by link-time optimisation, which gcc's -fno-lto at the link turns
+ * off.
  *
  * @return a phrase for a message, never freed; NULL: they can. Modules of the options are not
  *         looked at.

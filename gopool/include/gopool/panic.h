@@ -19,6 +19,7 @@
 #define GOPOOL_PANIC_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #ifdef __cplusplus
@@ -33,6 +34,9 @@ extern "C" {
 
 /** Most return addresses that a panic keeps. */
 #define GOPOOL_PANIC_FRAMES 32
+
+/** Bytes that hold what gopool_panic_text() writes, unless a path is long. */
+#define GOPOOL_PANIC_TEXT_BYTES 512
 
 /** What is known about a panic. */
 struct gopool_panic {
@@ -119,6 +123,18 @@ GOPOOL_API void gopool_set_panic_hook(gopool_panic_hook_fn *hook);
  * nothing.
  */
 GOPOOL_API void gopool_panic_print(const struct gopool_panic *panic, int fd);
+
+/**
+ * Writes what a line of a log says of a panic: its message, and where it was raised as
+ * "(file.c:17)"; of a fault the innermost frame, "(serve, ./server+0x11d4)", for addr2line(1).
+ *
+ * @param out   always ends with a NUL, unless size is 0
+ * @param size  bytes of out
+ * @return bytes that the whole text has, its NUL not counted, as snprintf(3)
+ *
+ * Thread: any. Allocates nothing; takes the dynamic linker's lock for a fault.
+ */
+GOPOOL_API size_t gopool_panic_text(const struct gopool_panic *panic, char *out, size_t size);
 
 /** A call to make when the frame is left by a panic or the end of its task. Fields are gopool's. */
 struct gopool_defer {
