@@ -240,6 +240,8 @@ static void run(enum netpoll_handler mode, int64_t run_ms)
     size_t descriptors = descriptor_count();
     size_t bytes = live_bytes();
     struct sums sums = run_clients(&rig, run_ms);
+    /* The last ones may have been closed before they were accepted. */
+    WAIT_UNTIL(rig_stats(&rig).accepted == sums.asked + CLIENTS * LINES);
     expect_nothing_left(&rig, descriptors, bytes);
     WAIT_UNTIL(atomic_load(&served.panics) + atomic_load(&served.others) ==
                rig_stats(&rig).accepted);

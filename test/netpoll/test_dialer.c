@@ -262,9 +262,9 @@ static void expect_timeout(const char *where)
     cr_assert_geq(now_ms() - begin_ms, 120);
     cr_assert_lt(now_ms() - begin_ms, 1200);
     begin_ms = now_ms();
-    cr_assert_eq(failing_dial(&rig, deaf.address, 30), -ETIMEDOUT);
-    cr_assert_geq(now_ms() - begin_ms, 30);
-    cr_assert_lt(now_ms() - begin_ms, 300);
+    cr_assert_eq(failing_dial(&rig, deaf.address, 240), -ETIMEDOUT);
+    cr_assert_geq(now_ms() - begin_ms, 240);
+    cr_assert_lt(now_ms() - begin_ms, 2400);
     dial_rig_finish(&rig);
     deaf_finish(&deaf);
 }
