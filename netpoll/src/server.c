@@ -39,6 +39,8 @@ static int complete_options(struct netpoll_server_options *options)
     if (status == 0)
         status = np_timeout_complete(&options->shed_after_ms, NETPOLL_TIMEOUT_NONE);
     if (status == 0)
+        status = np_timeout_complete(&options->address_wait_ms, NETPOLL_ADDRESS_WAIT_MS_DEFAULT);
+    if (status == 0)
         status =
             np_timeout_complete(&options->shutdown_grace_ms, NETPOLL_SHUTDOWN_GRACE_MS_DEFAULT);
     if (options->backlog == 0)

@@ -1,10 +1,15 @@
 /* The listeners of a server: added, taken back, named. */
+#include "clock.h"
 #include "listener.h"
 #include "log.h"
 #include "runtime.h"
 #include "server.h"
 
 #include <errno.h>
+
+/* Between tries at an address that is in use: from this on, doubling, for each may ask who has it.
+ */
+#define ADDRESS_RETRY_MS 5
 
 void np_server_listener_started(struct netpoll_server *server, struct np_listener *listener,
                                 int status)
@@ -135,6 +140,29 @@ static bool has_been_taken(const struct netpoll_server *server, const struct np_
     return false;
 }
 
+/* The end of the server comes first. Under the mutex, which it leaves. */
+static void rest(struct netpoll_server *server, int64_t ms)
+{
+    const struct timespec until = np_clock_in(ms);
+    while (!server->stopping && np_clock_ms_until(&until) > 0)
+        pthread_cond_timedwait(&server->group.changed, &server->group.mutex, &until);
+}
+
+/* As np_listen_open(), for as long as the address may take to become free. Under the mutex, which
+ * it leaves while it waits. */
+static int open_when_free(struct netpoll_server *server, const struct np_address *address,
+                          struct np_listen_socket *out)
+{
+    int64_t left_ms = server->options.address_wait_ms;
+    for (int64_t rest_ms = ADDRESS_RETRY_MS;; rest_ms *= 2) {
+        int status = server->stopping ? -ESHUTDOWN : np_listen_open(address, &server->options, out);
+        if (status != -EADDRINUSE || left_ms <= 0)
+            return status;
+        rest(server, rest_ms < left_ms ? rest_ms : left_ms);
+        left_ms -= rest_ms;
+    }
+}
+
 /* Under both mutexes, of which it leaves the inner one while it waits. */
 static int listen_on(struct netpoll_server *server, const struct np_address *address)
 {
@@ -143,7 +171,7 @@ static int listen_on(struct netpoll_server *server, const struct np_address *add
         return -ESHUTDOWN;
     if (has_been_taken(server, address))
         return 0;
-    int status = np_listen_open(address, &server->options, &socket);
+    int status = open_when_free(server, address, &socket);
     if (status != 0)
         return status;
     bool is_set = !socket.is_unix && server->options.balancing == NETPOLL_BALANCING_PER_POLLER;

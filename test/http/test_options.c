@@ -92,7 +92,8 @@ Test(http_options, out_of_range_are_refused)
         {.listener = {.fast_open_queue = -1}},
         {.listener = {.unix_mode = 01000}},
         {.listener = {.shutdown_grace_ms = -2}},
-        {.listener = {.reserved = {[7] = 1}}},
+        {.listener = {.reserved = {[5] = 1}}},
+        {.listener = {.address_wait_ms = -2}},
     };
     struct web web = {.pollers = 1};
     struct nhttp_server *server;

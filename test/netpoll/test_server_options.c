@@ -39,12 +39,14 @@ Test(server_options, out_of_range_are_refused)
         {.defer_accept_s = -1},
         {.fast_open_queue = -1},
         {.unix_mode = 01000},
+        {.address_wait_ms = -2},
+        {.address_wait_ms = INT64_MAX},
         {.shutdown_grace_ms = -2},
         {.shutdown_grace_ms = INT64_MAX},
     };
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
         expect_create(&bad[i], -EINVAL);
-    for (unsigned i = 0; i < 8; i++) {
+    for (size_t i = 0; i < sizeof bad[0].reserved / sizeof bad[0].reserved[0]; i++) {
         struct netpoll_server_options options = {.backlog = 1};
         options.reserved[i] = 1;
         expect_create(&options, -EINVAL);
@@ -280,6 +282,76 @@ Test(server_options, reuse_port)
     cr_assert_eq(netpoll_server_destroy(other), 0);
     rig_round_trip(&rig);
     rig_finish_when_idle(&rig);
+}
+
+/* A process whose end takes some time. */
+struct predecessor {
+    struct rig rig;
+    pthread_t thread;
+    int64_t stays_ms;
+};
+
+static void *end_later(void *arg)
+{
+    struct predecessor *predecessor = arg;
+    const struct timespec pause = {.tv_nsec = (long)predecessor->stays_ms * 1000000};
+    (void)nanosleep(&pause, NULL);
+    rig_finish(&predecessor->rig);
+    return NULL;
+}
+
+/* What listening at an address gives that somebody else has for so long. */
+static int listen_after(const char *address, int64_t stays_ms, int64_t address_wait_ms)
+{
+    struct netpoll_server_options server_options = {.address_wait_ms = address_wait_ms};
+    struct netpoll_conn_options options = {.on_request = echo_copy};
+    struct predecessor predecessor = {.rig = {.listen = address, .beside_another = true},
+                                      .stays_ms = stays_ms};
+    struct rig rig = {.beside_another = true};
+    struct netpoll_server *server;
+    rig_start(&predecessor.rig, &options);
+    rig_start(&rig, &options);
+    CHECK(netpoll_server_create(rig.runtime, &options, &server_options, &server) == 0);
+    CHECK(pthread_create(&predecessor.thread, NULL, end_later, &predecessor) == 0);
+    int status = netpoll_server_listen(server, predecessor.rig.address);
+    pthread_join(predecessor.thread, NULL);
+    CHECK(netpoll_server_destroy(server) == 0);
+    rig_finish(&rig);
+    return status;
+}
+
+Test(server_options, address_wait_ms)
+{
+    char path[64];
+    snprintf(path, sizeof path, "unix:/tmp/netpoll-wait-%d", (int)getpid());
+    cr_assert_eq(listen_after(NULL, 50, DEADLINE_MS), 0);
+    cr_assert_eq(listen_after(path, 50, DEADLINE_MS), 0);
+    cr_assert_eq(listen_after(NULL, 500, NETPOLL_TIMEOUT_NONE), -EADDRINUSE);
+    cr_assert_eq(listen_after(NULL, 500, 10), -EADDRINUSE);
+}
+
+static void *shut_down_later(void *arg)
+{
+    const struct timespec pause = {.tv_nsec = 50000000};
+    (void)nanosleep(&pause, NULL);
+    CHECK(netpoll_server_shutdown(arg, 0) == 0);
+    return NULL;
+}
+
+Test(server_options, address_wait_ms_ends_with_the_server)
+{
+    struct netpoll_server_options server_options = {.address_wait_ms = NETPOLL_TIMEOUT_MS_MAX};
+    struct netpoll_conn_options options = {.on_request = echo_copy};
+    struct netpoll_server *server;
+    struct rig rig = {0};
+    pthread_t thread;
+    rig_start(&rig, &options);
+    cr_assert_eq(netpoll_server_create(rig.runtime, &options, &server_options, &server), 0);
+    cr_assert_eq(pthread_create(&thread, NULL, shut_down_later, server), 0);
+    cr_assert_eq(netpoll_server_listen(server, rig.address), -ESHUTDOWN);
+    pthread_join(thread, NULL);
+    cr_assert_eq(netpoll_server_destroy(server), 0);
+    rig_finish(&rig);
 }
 
 static int dial_by_ip4(const char *listen, bool ip6_only)

@@ -19,6 +19,8 @@ struct netpoll_server;
 
 /** Default of backlog. */
 #define NETPOLL_BACKLOG_DEFAULT 1024
+/** Default of address_wait_ms. */
+#define NETPOLL_ADDRESS_WAIT_MS_DEFAULT 250
 /** Default of shutdown_grace_ms. */
 #define NETPOLL_SHUTDOWN_GRACE_MS_DEFAULT 200
 
@@ -65,6 +67,12 @@ struct netpoll_server_options {
     bool ip6_only;           /**< IPV6_V6ONLY, see ipv6(7); false: only for "tcp6:" */
     uint32_t unix_mode;      /**< permission bits of socket files, at most 0777. 0: as umask(2) */
     /**
+     * How long netpoll_server_listen() tries again while the address is in use. The kernel keeps
+     * the sockets of a process on io_uring for some ten milliseconds after its end, so that its
+     * successor could come too early. 0: 250; NETPOLL_TIMEOUT_NONE: not at all
+     */
+    int64_t address_wait_ms;
+    /**
      * When the server shuts down: how long a connection on which nothing has come yet is left
      * open, for a client that is just about to send. At most half of the time that the shutdown
      * has. 0: 200; NETPOLL_TIMEOUT_NONE: not at all
@@ -77,7 +85,7 @@ struct netpoll_server_options {
      */
     netpoll_server_fn *on_shutdown;
     void *arg;            /**< handed to on_shutdown */
-    uint32_t reserved[8]; /**< must be zero */
+    uint32_t reserved[6]; /**< must be zero */
 };
 
 /**
@@ -109,9 +117,9 @@ netpoll_server_create(struct netpoll_runtime *runtime, const struct netpoll_conn
  * "tcp4:" or "tcp6:" before it says of which family. PORT 0 takes a free one. An existing socket
  * file at PATH that nobody listens on is replaced.
  * @return 0, also when it has come by netpoll_server_take_over() already; -EINVAL when it cannot be
- *         parsed; -EADDRINUSE, -EADDRNOTAVAIL, -EACCES ... as the system says; -ESHUTDOWN after
- *         netpoll_server_shutdown(); -EDEADLK on a poller of the runtime. The others stay as they
- *         were.
+ *         parsed; -EADDRINUSE after address_wait_ms, -EADDRNOTAVAIL, -EACCES ... as the system
+ * says; -ESHUTDOWN after netpoll_server_shutdown(); -EDEADLK on a poller of the runtime. The others
+ * stay as they were.
  *
  * Thread: not a poller of this runtime.
  */
