@@ -3,6 +3,9 @@
 
 #include <dlfcn.h>
 #include <features.h>
+#ifdef __GLIBC__
+#    include <gnu/libc-version.h>
+#endif
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -75,6 +78,29 @@ void gp_backtrace_write_function(struct gp_text *text, const void *address)
     else
         gp_text_add(text, "%s+%#zx", info.dli_fname,
                     (size_t)((const char *)address - (const char *)info.dli_fbase));
+}
+
+static bool is_in_libc(const void *call)
+{
+#if CAN_UNWIND
+    Dl_info info;
+    Dl_info libc;
+
+    return find(call, &info) && find(gnu_get_libc_version(), &libc) &&
+           info.dli_fbase == libc.dli_fbase;
+#else
+    (void)call;
+    return false;
+#endif
+}
+
+const void *gp_backtrace_blame(void *const *frames, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        if (!is_in_libc((const char *)frames[i] - 1))
+            return frames[i];
+    }
+    return count > 0 ? frames[0] : NULL;
 }
 
 int gp_backtrace_print_frame(char *out, size_t size, const void *frame)

@@ -24,6 +24,10 @@ uint32_t gp_backtrace_take_from(const void *first, void **frames, uint32_t max);
 /* Appends a line for each address. Takes the dynamic linker's lock. */
 void gp_backtrace_write(struct gp_text *text, void *const *frames, uint32_t count);
 
+/* The innermost return address that is not the C library's, which has only done what it was called
+ * for; NULL: there is none at all. Takes the dynamic linker's lock. */
+const void *gp_backtrace_blame(void *const *frames, uint32_t count);
+
 /* Writes the function and the object with the offset of the call behind a return address; as
  * snprintf(3). Takes the dynamic linker's lock. */
 int gp_backtrace_print_frame(char *out, size_t size, const void *frame);

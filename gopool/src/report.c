@@ -72,8 +72,9 @@ size_t gopool_panic_text(const struct gopool_panic *panic, char *out, size_t siz
     if (panic->signal == 0)
         length = snprintf(out, size, "%s (%s:%d)", panic->message, panic->file, panic->line);
     else {
-        if (panic->frame_count > 0)
-            (void)gp_backtrace_print_frame(place, sizeof place, panic->frames[0]);
+        const void *frame = gp_backtrace_blame(panic->frames, panic->frame_count);
+        if (frame != NULL)
+            (void)gp_backtrace_print_frame(place, sizeof place, frame);
         length = snprintf(out, size, "%s (%s)", panic->message, place);
     }
     return length > 0 ? (size_t)length : 0;

@@ -38,9 +38,6 @@ static void go_on_after_fault(void *arg)
     struct gopool_panic panic;
     MUST(gopool_try(fault_null_read, NULL, &panic) == -ECANCELED);
     MUST(panic.signal == SIGSEGV && panic.address == NULL && panic.pool == NULL);
-    char text[GOPOOL_PANIC_TEXT_BYTES];
-    MUST(gopool_panic_text(&panic, text, sizeof text) == strlen(text));
-    MUST(strncmp(text, "SIGSEGV at address 0x0 (", 24) == 0 && strstr(text, "+0x") != NULL);
     *(pid_t *)arg = gettid();
 }
 
@@ -61,6 +58,35 @@ static void inner_boundary(void)
     MUST(first != second);
     gopool_stats_read(pool, &stats);
     MUST(stats.fault_count == 1 && stats.panic_count == 0);
+}
+
+static void call_abort(void *arg)
+{
+    (void)arg;
+    abort();
+}
+
+static void expect_text(void (*fn)(void *arg), const char *begin)
+{
+    struct gopool_panic panic;
+    char text[GOPOOL_PANIC_TEXT_BYTES];
+    MUST(gopool_try(fn, NULL, &panic) == -ECANCELED);
+    MUST(gopool_panic_text(&panic, text, sizeof text) == strlen(text));
+    MUST(strncmp(text, begin, strlen(begin)) == 0 && strstr(text, "+0x") != NULL);
+    MUST(strstr(text, "libc.so") == NULL);
+}
+
+static void fault_for_text(void *arg)
+{
+    (void)arg;
+    expect_text(fault_null_read, "SIGSEGV at address 0x0 (");
+    expect_text(call_abort, "SIGABRT: abort() was called (");
+}
+
+static void text_for_log(void)
+{
+    enable(NULL);
+    MUST(run(make_pool(0), fault_for_text, NULL) == 0);
 }
 
 #define BATCH  32
@@ -300,6 +326,7 @@ static const struct rule rules[] = {
     {"the budget is used up", budget_is_used_up, SIGSEGV},
     {"the budget comes back", budget_comes_back, 0},
     {"the innermost boundary holds it", inner_boundary, 0},
+    {"the text for a log names the code of the task", text_for_log, 0},
     {"the rest of a batch is run by another worker", rest_of_batch, 0},
     {"a critical section that is left", critical_section_that_is_left, 0},
     {"a child with a pool of its own", child_with_pool, 0},

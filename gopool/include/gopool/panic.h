@@ -126,7 +126,8 @@ GOPOOL_API void gopool_panic_print(const struct gopool_panic *panic, int fd);
 
 /**
  * Writes what a line of a log says of a panic: its message, and where it was raised as
- * "(file.c:17)"; of a fault the innermost frame, "(serve, ./server+0x11d4)", for addr2line(1).
+ * "(file.c:17)"; of a fault the innermost frame outside of the C library, as
+ * "(serve, ./server+0x11d4)" for addr2line(1).
  *
  * @param out   always ends with a NUL, unless size is 0
  * @param size  bytes of out
