@@ -173,7 +173,7 @@ static int receives_of(int fd)
 
 static void note_ring(int fd, void *arg)
 {
-    if (receives_of(fd) > 0)
+    if (receives_of(fd) >= 0)
         *(int *)arg = fd;
 }
 
