@@ -213,7 +213,7 @@ static ssize_t drain(int fd, size_t *bytes)
 bool client_sees_reset(int fd)
 {
     size_t bytes = 0;
-    return drain(fd, &bytes) == -ECONNRESET;
+    return (fd < 0 ? fd : drain(fd, &bytes)) == -ECONNRESET;
 }
 
 size_t client_drain(int fd)

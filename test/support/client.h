@@ -12,7 +12,8 @@
 int client_dial(const char *address);
 /* The same with this much room for what has not been read, so that the sender soon stands. */
 int client_dial_narrow(const char *address, int receive_bytes);
-/* The same; -errno when it does not come about. */
+/* The same; -errno when it does not come about, which is ECONNRESET of a server that accepted it
+ * and reset it before this thread ran. */
 int client_try_dial(const char *address);
 
 void client_send(int fd, const void *data, size_t n);
@@ -26,7 +27,7 @@ size_t client_receive(int fd, void *into, size_t n);
 size_t client_try_receive(int fd, void *into, size_t n);
 /* The peer's end is the next thing that comes. */
 bool client_sees_end(int fd);
-/* A reset comes, after any number of bytes. */
+/* A reset comes, after any number of bytes, or came already: fd is what client_try_dial() said. */
 bool client_sees_reset(int fd);
 /* Receives and forgets everything up to the end or a reset: bytes. */
 size_t client_drain(int fd);
