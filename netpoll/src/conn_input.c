@@ -100,12 +100,8 @@ void np_conn_input_done(struct np_fd *fd, int64_t result)
 bool np_conn_input_adopt(struct np_fd *fd, struct linkbuffer_block *block, void *data, uint32_t n)
 {
     struct netpoll_conn *conn = (struct netpoll_conn *)fd;
-    const _Atomic uint64_t *sends = &fd->poller->counters.sends;
-    /* Relaxed: written by this thread. */
-    uint64_t before = atomic_load_explicit(sends, memory_order_relaxed);
     take(conn, block, data, n);
-    return atomic_load_explicit(sends, memory_order_relaxed) == before &&
-           (np_state_read(&conn->state) & NP_TURN_MASK) == NP_TURN_IDLE;
+    return (np_state_read(&conn->state) & NP_TURN_MASK) == NP_TURN_IDLE;
 }
 
 static bool is_wanted(const struct netpoll_conn *conn, uint64_t word)

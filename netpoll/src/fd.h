@@ -33,8 +33,8 @@ struct np_fd_ops {
     /* What came into the lent memory: bytes, 0 for the end, -errno. */
     void (*input_done)(struct np_fd *fd, int64_t result);
     /* Bytes that came into a block of the backend's; the owner retains the block to keep them. Also
-     * after remove(), for those that came before the kernel let go. True: nothing was sent for
-     * them, and nothing happens until more comes. */
+     * after remove(), for those that came before the kernel let go. True: no handler is at work
+     * now. */
     bool (*adopt_input)(struct np_fd *fd, struct linkbuffer_block *block, void *data, uint32_t n);
     /* What is to be sent; 0: nothing, the backend stops asking until start_output();
      * NP_OUTPUT_FILE: what send_file() sends. */
@@ -80,8 +80,11 @@ struct np_fd {
     uint8_t armed_mode; /* io_uring: the same of the operation in flight */
     uint8_t score;      /* io_uring: how much speaks for another mode, see uring_receive.c */
     union {
-        uint8_t poll_events; /* of NP_FD_WATCH */
-        uint8_t quiet;       /* io_uring, of NP_FD_STREAM: looks at it since input came last */
+        uint8_t poll_events;      /* of NP_FD_WATCH */
+        struct {                  /* io_uring, of NP_FD_STREAM */
+            uint8_t quiet : 7;    /* looks at it since input came last */
+            uint8_t is_fresh : 1; /* its receive has not emptied the socket since it was armed */
+        };
     };
     const struct np_fd_ops *ops;
     struct np_poller *poller;

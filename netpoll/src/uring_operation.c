@@ -101,8 +101,10 @@ static bool arm_input(struct np_uring *state, struct np_fd *fd)
         return false;
     prep_input(sqe, fd, mode);
     fd->armed_mode = mode;
-    if (uses_ring)
+    if (uses_ring) {
+        fd->is_fresh = mode == NP_URING_STAYING;
         np_uring_watch_idle(state);
+    }
     return begin(state, fd, sqe, NP_URING_INPUT);
 }
 

@@ -63,9 +63,9 @@ static void end_input(struct np_fd *fd, int64_t result)
     fd->ops->input_done(fd, result);
 }
 
-/* Linux 6.18 loses a reset that has come with the last bytes when the receive stays armed: it asks
- * how many bytes are left, and the reset is none. Whoever answers learns of it by the send; who
- * does not would wait for ever. */
+/* Linux 6.18 loses a reset that is there together with the last bytes when the receive that takes
+ * them stays armed: it asks how many bytes are left, and the reset is none. Whoever answers learns
+ * of it by the send; who does not would wait for ever. */
 static void look_for_reset(struct np_fd *fd)
 {
     int error = np_socket_take_error(fd->fd);
@@ -73,21 +73,32 @@ static void look_for_reset(struct np_fd *fd)
         end_input(fd, error);
 }
 
+/* Sends of this thread. */
+static uint64_t sends_of(const struct np_uring *state)
+{
+    /* Relaxed: written by this thread. */
+    return atomic_load_explicit(&state->poller->counters.sends, memory_order_relaxed);
+}
+
 static void take_block(struct np_uring *state, struct np_fd *fd, const struct io_uring_cqe *cqe)
 {
     uint16_t id = (uint16_t)(cqe->flags >> IORING_CQE_BUFFER_SHIFT);
-    bool waits = false;
+    uint64_t sends = sends_of(state);
+    bool is_idle = false;
     /* Also when it has been removed: who gets the descriptor would miss what came before the
      * cancellation. */
     if ((fd->flags & NP_FD_INPUT_ENDED) == 0 && cqe->res > 0) {
         struct linkbuffer_block *block = np_uring_buffers_block(&state->buffers, id);
         if (is_open(fd))
             note_received(state, fd, (size_t)cqe->res);
-        waits = fd->ops->adopt_input(fd, block, linkbuffer_block_data(block), (uint32_t)cqe->res);
+        is_idle = fd->ops->adopt_input(fd, block, linkbuffer_block_data(block), (uint32_t)cqe->res);
     }
     np_uring_buffers_give_back(&state->buffers, id);
-    if (waits && may_read(fd) && (cqe->flags & IORING_CQE_F_SOCK_NONEMPTY) == 0)
+    if ((cqe->flags & IORING_CQE_F_SOCK_NONEMPTY) != 0)
+        return;
+    if ((is_idle || fd->is_fresh) && sends_of(state) == sends && may_read(fd))
         look_for_reset(fd);
+    fd->is_fresh = false;
 }
 
 static void found_no_block(struct np_uring *state, struct np_fd *fd)

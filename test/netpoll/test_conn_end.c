@@ -228,6 +228,61 @@ TEST_BOTH_MODES(conn_end, a_reset_by_the_peer_ends_it)
     finish(&rig, &fate);
 }
 
+/* Keeps a poller from its work. */
+struct hold {
+    struct event holds;
+    struct event may_go;
+};
+
+static void hold_poller(struct netpoll_timer *timer, void *arg)
+{
+    (void)timer;
+    struct hold *hold = arg;
+    event_add(&hold->holds);
+    event_wait(&hold->may_go, 1);
+}
+
+/* At work until it is told that this is in vain. */
+static void work_in_vain(struct netpoll_conn *conn, void *arg)
+{
+    consume_all(conn, arg);
+    event_wait(&((struct fate *)arg)->cancels, 1);
+}
+
+static void expect_reset_behind_bytes(enum netpoll_handler mode, netpoll_conn_fn *on_request)
+{
+    struct fate fate = FATE_INIT;
+    struct hold hold = {EVENT_INIT, EVENT_INIT};
+    struct netpoll_timer *timer;
+    struct rig rig = {.pollers = 1};
+    struct netpoll_conn_options options = options_for(&fate, mode, on_request);
+    rig_start(&rig, &options);
+    cr_assert_eq(netpoll_timer_after(rig.runtime, 0, hold_poller, &hold, &timer), 0);
+    event_wait(&hold.holds, 1);
+    int fd = rig_dial(&rig);
+    client_send(fd, "x", 1);
+    client_reset(fd);
+    event_add(&hold.may_go);
+    event_wait(&fate.requests, 1);
+    event_wait(&fate.ends, 1);
+    cr_assert_eq(fate.reason, NETPOLL_CLOSE_RESET);
+    cr_assert_eq(event_count(&fate.cancels), 1);
+    netpoll_timer_release(timer);
+    finish(&rig, &fate);
+}
+
+/* A receive of io_uring that stays armed is told of the bytes only when both are there before it.
+ */
+Test(conn_end, a_reset_that_comes_with_bytes_is_seen_when_nothing_is_answered)
+{
+    expect_reset_behind_bytes(NETPOLL_HANDLER_INLINE, consume_all);
+}
+
+Test(conn_end, a_reset_that_comes_with_bytes_is_seen_while_a_handler_is_at_work)
+{
+    expect_reset_behind_bytes(NETPOLL_HANDLER_POOL, work_in_vain);
+}
+
 static void answer_only(struct netpoll_conn *conn, void *arg)
 {
     consume_all(conn, arg);

@@ -1,4 +1,4 @@
-/* Linked with -Wl,--wrap=np_socket_receive,--wrap=np_poller_woke. */
+/* Linked with -Wl,--wrap=... for what is defined here. */
 #include "fake_socket.h"
 
 #include "owner.h"
@@ -10,9 +10,12 @@
 static const char *bytes = "";
 static int end = 1;
 static size_t reads;
+static int error;
+static size_t asked;
 static uint64_t clock_ms = 1000;
 
 ssize_t __wrap_np_socket_receive(int fd, const struct iovec *iov);
+int __wrap_np_socket_take_error(int fd);
 void __wrap_np_poller_woke(struct np_poller *woken);
 
 ssize_t __wrap_np_socket_receive(int fd, const struct iovec *iov)
@@ -27,6 +30,13 @@ ssize_t __wrap_np_socket_receive(int fd, const struct iovec *iov)
     memcpy(iov->iov_base, bytes, n);
     bytes += n;
     return (ssize_t)n;
+}
+
+int __wrap_np_socket_take_error(int fd)
+{
+    (void)fd;
+    asked++;
+    return error;
 }
 
 void __wrap_np_poller_woke(struct np_poller *woken)
@@ -47,6 +57,16 @@ void fake_socket_end(int result)
 size_t fake_socket_reads(void)
 {
     return reads;
+}
+
+void fake_socket_set_error(int value)
+{
+    error = value;
+}
+
+size_t fake_socket_asked(void)
+{
+    return asked;
 }
 
 void fake_clock_pass(unsigned ms)

@@ -1,6 +1,6 @@
 /*
- * What the backend reads by itself, and the clock it reads: np_socket_receive() and
- * np_poller_woke(), replaced by the linker.
+ * What the backend reads by itself, and the clock it reads: np_socket_receive(),
+ * np_socket_take_error() and np_poller_woke(), replaced by the linker.
  */
 #ifndef FAKE_SOCKET_H
 #define FAKE_SOCKET_H
@@ -14,6 +14,10 @@ void fake_socket_fill(const char *text);
 void fake_socket_end(int result);
 /* Reads that were made. */
 size_t fake_socket_reads(void);
+/* Who asks for an error gets this, until it is another one. */
+void fake_socket_set_error(int error);
+/* How often one was asked for. */
+size_t fake_socket_asked(void);
 
 /* Milliseconds go by; timers fire. */
 void fake_clock_pass(unsigned ms);

@@ -116,6 +116,41 @@ Test(receive, no_bytes_with_more_to_come_is_the_end)
     rig_close();
 }
 
+/* The kernel keeps it to itself; later ones it tells. */
+Test(receive, a_reset_that_was_there_before_it_is_asked_for_when_the_socket_is_empty)
+{
+    owner_open_armed(&owner, NP_FD_STREAM, 100);
+    fake_socket_set_error(-ECONNRESET);
+    fake_ring_receive(receive_of(&owner), "a", MORE | IORING_CQE_F_SOCK_NONEMPTY);
+    wait_once();
+    cr_assert_eq(fake_socket_asked(), 0);
+    fake_ring_receive(receive_of(&owner), "b", MORE);
+    wait_once();
+    cr_assert_str_eq(owner.input, "ab");
+    cr_assert_eq(owner.end_count, 1);
+    cr_assert_eq(owner.end, -ECONNRESET);
+    owner_close(&owner);
+    rig_close();
+}
+
+Test(receive, nobody_asks_for_a_reset_twice_unless_it_is_armed_again)
+{
+    owner_open_armed(&owner, NP_FD_STREAM, 100);
+    for (int i = 0; i < 3; i++) {
+        fake_ring_receive(receive_of(&owner), "x", MORE);
+        wait_once();
+    }
+    cr_assert_eq(fake_socket_asked(), 1);
+    fake_ring_complete(receive_of(&owner), -ENOBUFS, 0);
+    wait_once();
+    wait_once();
+    fake_ring_receive(receive_of(&owner), "x", MORE);
+    wait_once();
+    cr_assert_eq(fake_socket_asked(), 2);
+    owner_close(&owner);
+    rig_close();
+}
+
 Test(receive, a_buffer_that_comes_with_an_error_goes_back)
 {
     owner_open_armed(&owner, NP_FD_STREAM, 100);
