@@ -208,9 +208,10 @@ TEST_BOTH_MODES(http_body, in_chunks_with_trailers)
     reader_finish(&web, &reader);
 }
 
-/* What the server's windows hold, and what a backend had in hand when they were full. The rest is
- * in the sockets' buffers, which may become as large as the kernel likes. */
-#define UNREAD_MAX ((size_t)8 << 20)
+/* What the server's windows hold, and what a backend had in hand when they were full: a ring of
+ * blocks is 16 MiB at most. The rest is in the sockets' buffers, which may become as large as the
+ * kernel likes. */
+#define UNREAD_MAX ((size_t)20 << 20)
 
 /* What is not taken stays with the client, and its clock rests. */
 Test(http_body, a_handler_that_does_not_read_holds_the_client_up)
