@@ -7,7 +7,6 @@
 
 #include <errno.h>
 #include <inttypes.h>
-#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -23,7 +22,7 @@ struct account {
 static struct account *volatile no_account;
 
 struct visit {
-    pthread_t worker;
+    pid_t worker;
     bool is_released;
     int balance;
 };
@@ -38,7 +37,7 @@ static void look_up(void *arg)
 {
     struct visit *visit = arg;
     struct gopool_defer defer;
-    visit->worker = pthread_self();
+    visit->worker = gettid();
     gopool_defer_push(&defer, release, visit);
     visit->balance = no_account->balance;
     gopool_defer_pop(&defer, true);
@@ -55,7 +54,7 @@ static void look_up_exclusively(void *arg)
 static void only_come(void *arg)
 {
     struct visit *visit = arg;
-    visit->worker = pthread_self();
+    visit->worker = gettid();
 }
 
 static void note_fault(const struct gopool_panic *panic, void *arg)
@@ -75,7 +74,7 @@ static void show_recovery(void)
     settle(pool);
     check(panic.signal == SIGSEGV && panic.task_arg == &faulty, "the task is told of");
     check(faulty.is_released, "deferred calls run");
-    check(!pthread_equal(faulty.worker, next.worker), "its worker has ended");
+    check(faulty.worker != next.worker, "its worker has ended");
     check(stats_of(pool).fault_count == 1 && gopool_fault_count() == 1, "it is counted");
     printf("fault:     \"%s\", %" PRIu32
            " frames; deferred calls were made, and another worker has "

@@ -29,7 +29,7 @@
 #define ROOM_BYTES           32768
 #define EMERGENCY_ROOM_BYTES 16384
 
-/* A function may use 128 bytes below its stack pointer: psABI, 3.2.2. */
+/* A function may use 128 bytes below its stack pointer: psABI, 3.2.2. Twice that, to be sure. */
 #define RED_ZONE_BYTES 256
 
 /* Of EFLAGS: functions begin with both clear. */
@@ -85,7 +85,7 @@ static bool is_on_emergency(const struct gp_fault_thread *thread, uintptr_t sp)
     return sp >= thread->emergency && sp < thread->emergency_end;
 }
 
-/* The kernel has raised the signal for what the thread itself has done. */
+/* The signal is for what the thread itself has done: the kernel's, or its own abort(3). */
 static bool is_own(const siginfo_t *info)
 {
     if (info->si_signo == SIGABRT)
@@ -183,7 +183,7 @@ static bool walk(struct gp_fault_thread *thread, const siginfo_t *info, ucontext
     return is_task;
 }
 
-/* Whether the fault is the task's alone; then the thread's record is filled in. */
+/* Whether the fault is the task's alone. Fills in the thread's record, which counts if so. */
 static bool is_recoverable(struct gp_fault_thread *thread, const siginfo_t *info,
                            ucontext_t *context, const struct gp_panic_boundary *boundary)
 {
@@ -337,7 +337,7 @@ static bool is_valid(const struct gopool_fault_options *options)
     }
     return (options->signals & ~all) == 0 &&
            (options->budget <= GOPOOL_FAULT_BUDGET_MAX ||
-            options->budget == GOPOOL_FAULT_BUDGET_NONE) &&
+            options->budget == GOPOOL_FAULT_BUDGET_UNLIMITED) &&
            options->module_count <= GOPOOL_FAULT_MODULES_MAX;
 }
 

@@ -39,7 +39,7 @@ bool gp_fault_budget_take(void)
 {
     struct timespec now;
 
-    if (limit == GOPOOL_FAULT_BUDGET_NONE)
+    if (limit == GOPOOL_FAULT_BUDGET_UNLIMITED)
         return true;
     if (clock_gettime(CLOCK_MONOTONIC, &now) != 0)
         return false;

@@ -19,14 +19,20 @@
 #define COUNT_OF(array) (sizeof(array) / sizeof *(array))
 
 static const char *const pure_names[] = {
-    "bcmp",         "memccpy",       "memchr",       "memcmp",      "memcpy",       "memmem",
-    "memmove",      "mempcpy",       "memrchr",      "memset",      "rawmemchr",    "stpcpy",
-    "stpncpy",      "strcasecmp",    "strcat",       "strchr",      "strchrnul",    "strcmp",
-    "strcpy",       "strcspn",       "strlen",       "strncasecmp", "strncat",      "strncmp",
-    "strncpy",      "strnlen",       "strpbrk",      "strrchr",     "strspn",       "strstr",
-    "wcschr",       "wcscmp",        "wcscpy",       "wcslen",      "wcsncmp",      "wcsnlen",
-    "wcsrchr",      "wmemchr",       "wmemcmp",      "wmemset",     "__memcpy_chk", "__memmove_chk",
-    "__memset_chk", "__mempcpy_chk", "__strcpy_chk",
+    "__memcpy_chk",  "__memmove_chk", "__mempcpy_chk", "__memset_chk",  "__stpcpy_chk",
+    "__stpncpy_chk", "__strcat_chk",  "__strcpy_chk",  "__strncat_chk", "__strncpy_chk",
+    "bcmp",          "memccpy",       "memchr",        "memcmp",        "memcpy",
+    "memmem",        "memmove",       "mempcpy",       "memrchr",       "memset",
+    "rawmemchr",     "stpcpy",        "stpncpy",       "strcasecmp",    "strcasecmp_l",
+    "strcasestr",    "strcat",        "strchr",        "strchrnul",     "strcmp",
+    "strcpy",        "strcspn",       "strlen",        "strncasecmp",   "strncasecmp_l",
+    "strncat",       "strncmp",       "strncpy",       "strnlen",       "strpbrk",
+    "strrchr",       "strsep",        "strspn",        "strstr",        "strtok_r",
+    "wcpcpy",        "wcpncpy",       "wcscat",        "wcschr",        "wcscmp",
+    "wcscpy",        "wcscspn",       "wcslen",        "wcsncat",       "wcsncmp",
+    "wcsncpy",       "wcsnlen",       "wcspbrk",       "wcsrchr",       "wcsspn",
+    "wcsstr",        "wmemchr",       "wmemcmp",       "wmemcpy",       "wmemmove",
+    "wmempcpy",
 };
 
 static const char *const abort_names[] = {"abort", "__assert_fail"};

@@ -27,12 +27,10 @@ struct walk {
 
 static enum stage after_libc(struct walk *walk, uintptr_t function)
 {
-    bool is_first = walk->stage == STAGE_TOP;
-
     walk->trait = gp_code_trait_of(function);
-    if (walk->place->is_abort)
-        return walk->stage <= STAGE_LIBRARY ? STAGE_LIBRARY : STAGE_REFUSED;
-    return is_first && walk->trait == GP_CODE_PURE ? STAGE_LIBRARY : STAGE_REFUSED;
+    if (walk->stage > STAGE_LIBRARY)
+        return STAGE_REFUSED;
+    return walk->place->is_abort || walk->trait == GP_CODE_PURE ? STAGE_LIBRARY : STAGE_REFUSED;
 }
 
 static enum stage after_task(const struct walk *walk)

@@ -374,7 +374,7 @@ int gopool_drain(struct gopool *pool, int timeout_ms)
     if (gopool_is_worker(pool))
         return -EDEADLK;
     /* The thread may be a worker of another pool. */
-    bool counts = gopool_block_begin() == 0;
+    bool counts = timeout_ms != 0 && gopool_block_begin() == 0;
     int cancel_state = gp_cancel_disable();
     gp_pool_lock_both(pool);
     bool is_idle = gp_pool_is_idle(pool);

@@ -88,7 +88,8 @@ static __attribute__((noreturn)) void jump_to(struct boundary *boundary,
 {
     self.innermost = boundary->previous;
     self.critical = boundary->outer_critical;
-    *boundary->panic = *panic;
+    if (how == JUMP_PANIC)
+        *boundary->panic = *panic;
     /* Not _longjmp(), which does the same after _setjmp() but is unknown to ThreadSanitizer. */
     longjmp(boundary->env, (int)how);
 }

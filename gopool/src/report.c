@@ -32,7 +32,7 @@ static void write_line(struct gp_text *text, const char *where, const struct gop
     if (where != NULL)
         gp_text_add(text, "%s: ", where);
     gp_text_add(text, "%s", panic->message);
-    /* A fault's place is the first of its frames. */
+    /* A fault's place is one of its frames, which follow. */
     if (panic->signal == 0)
         gp_text_add(text, " (%s, %s:%d)", panic->function, panic->file, panic->line);
     if (panic->nested != 0)

@@ -31,10 +31,8 @@ void np_conn_call(struct netpoll_conn *conn, netpoll_conn_fn *fn, void *arg)
     if (gopool_try_task(make_call, &call, &panic) == 0)
         return;
     np_count_shared(&conn->fd.poller->shared.panics, 1);
-    char text[GOPOOL_PANIC_TEXT_BYTES];
-    (void)gopool_panic_text(&panic, text, sizeof text);
-    np_log(conn->fd.poller->runtime, NETPOLL_LOG_ERROR, "connection %llu: panic in a callback: %s",
-           (unsigned long long)conn->id, text);
+    np_log_panic(conn->fd.poller->runtime, &panic, "connection %llu: panic in a callback",
+                 (unsigned long long)conn->id);
     np_conn_close(conn, NETPOLL_CLOSE_PANIC, NP_CONN_ABORTED);
 }
 

@@ -81,8 +81,7 @@ void np_dialed_call(struct netpoll_runtime *runtime, struct np_dialed_call *call
     if (conn != NULL)
         atomic_fetch_add_explicit(&conn->refs, 1, memory_order_relaxed);
     if (gopool_try_task(make_call, call, &panic) != 0) {
-        np_log(runtime, NETPOLL_LOG_ERROR, "panic in the function of a dial: %s (%s:%d)",
-               panic.message, panic.file, panic.line);
+        np_log_panic(runtime, &panic, "panic in the function of a dial");
         if (conn != NULL)
             np_conn_close(conn, NETPOLL_CLOSE_PANIC, NP_CONN_ABORTED);
     }

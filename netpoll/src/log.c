@@ -45,9 +45,10 @@ static void put(const struct np_log *log, enum netpoll_log_level level, const ch
         print(level, line);
     } else if (gopool_try_task(call_hook, &call, &panic) != 0) {
         /* Pollers and turns log: neither may end by it, and the line is not lost. */
+        char text[GOPOOL_PANIC_TEXT_BYTES];
+        (void)gopool_panic_text(&panic, text, sizeof text);
         print(level, line);
-        fprintf(stderr, "netpoll: error: panic in the log function: %s (%s:%d)\n", panic.message,
-                panic.file, panic.line);
+        fprintf(stderr, "netpoll: error: panic in the log function: %s\n", text);
     }
 }
 
@@ -228,16 +229,35 @@ void netpoll_runtime_log(struct netpoll_runtime *runtime, enum netpoll_log_level
     va_end(args);
 }
 
-void np_log_error(struct netpoll_runtime *runtime, int error, const char *format, ...)
+static __attribute__((format(printf, 3, 0))) void
+put_with_cause(struct netpoll_runtime *runtime, const char *cause, const char *format, va_list args)
 {
     char line[LINE_BYTES];
+    vsnprintf(line, sizeof line, format, args);
+    size_t n = strlen(line);
+    snprintf(line + n, sizeof line - n, ": %s", cause);
+    put(&runtime->log, NETPOLL_LOG_ERROR, line);
+}
+
+void np_log_error(struct netpoll_runtime *runtime, int error, const char *format, ...)
+{
     va_list args;
     if (!is_let_through(runtime, NETPOLL_LOG_ERROR))
         return;
     va_start(args, format);
-    vsnprintf(line, sizeof line, format, args);
+    put_with_cause(runtime, netpoll_strerror(error), format, args);
     va_end(args);
-    size_t n = strlen(line);
-    snprintf(line + n, sizeof line - n, ": %s", netpoll_strerror(error));
-    put(&runtime->log, NETPOLL_LOG_ERROR, line);
+}
+
+void np_log_panic(struct netpoll_runtime *runtime, const struct gopool_panic *panic,
+                  const char *format, ...)
+{
+    char cause[GOPOOL_PANIC_TEXT_BYTES];
+    va_list args;
+    if (!is_let_through(runtime, NETPOLL_LOG_ERROR))
+        return;
+    (void)gopool_panic_text(panic, cause, sizeof cause);
+    va_start(args, format);
+    put_with_cause(runtime, cause, format, args);
+    va_end(args);
 }

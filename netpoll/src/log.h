@@ -6,6 +6,7 @@
 
 #include "poller.h"
 
+#include <gopool/panic.h>
 #include <netpoll/runtime.h>
 
 #include <stdatomic.h>
@@ -53,5 +54,8 @@ void np_log(struct netpoll_runtime *runtime, enum netpoll_log_level level, const
 /* The same at level ERROR, with the word for a negative errno value behind it. */
 void np_log_error(struct netpoll_runtime *runtime, int error, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+/* The same, with the panic's message and place behind it. */
+void np_log_panic(struct netpoll_runtime *runtime, const struct gopool_panic *panic,
+                  const char *format, ...) __attribute__((format(printf, 3, 4)));
 
 #endif

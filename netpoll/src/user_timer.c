@@ -113,11 +113,8 @@ static NETPOLL_DISPATCH void call_fn(void *arg)
 static void run(struct netpoll_timer *timer)
 {
     struct gopool_panic panic;
-    char text[GOPOOL_PANIC_TEXT_BYTES];
-    if (gopool_try_task(call_fn, timer, &panic) == 0)
-        return;
-    (void)gopool_panic_text(&panic, text, sizeof text);
-    np_log(timer->poller->runtime, NETPOLL_LOG_ERROR, "panic in a timer: %s", text);
+    if (gopool_try_task(call_fn, timer, &panic) != 0)
+        np_log_panic(timer->poller->runtime, &panic, "panic in a timer");
 }
 
 /* The first time of its phase that is to come. */

@@ -87,9 +87,7 @@ static bool tell(struct netpoll_watch *watch, uint32_t events)
         watch->is_final_told = true;
     if (gopool_try_task(call_fn, &call, &panic) == 0)
         return (events & EVENTS_SETTABLE) != 0;
-    char text[GOPOOL_PANIC_TEXT_BYTES];
-    (void)gopool_panic_text(&panic, text, sizeof text);
-    np_log(watch->fd.poller->runtime, NETPOLL_LOG_ERROR, "panic in a watch: %s", text);
+    np_log_panic(watch->fd.poller->runtime, &panic, "panic in a watch");
     return false;
 }
 
@@ -148,8 +146,7 @@ static void watch_closed(struct np_fd *fd)
      * for this one. */
     atomic_fetch_sub_explicit(&runtime->group_count, 1, memory_order_release);
     if (call.fn != NULL && gopool_try_task(call_closed, &call, &panic) != 0)
-        np_log(runtime, NETPOLL_LOG_ERROR, "panic at the end of a watch: %s (%s:%d)", panic.message,
-               panic.file, panic.line);
+        np_log_panic(runtime, &panic, "panic at the end of a watch");
 }
 
 static const struct np_fd_ops watch_ops = {.input_done = watch_input, .closed = watch_closed};

@@ -176,7 +176,7 @@ static void compare(const struct state *before, const struct state *after)
 
 int main(int argc, char **argv)
 {
-    const struct gopool_fault_options options = {.budget = GOPOOL_FAULT_BUDGET_NONE};
+    const struct gopool_fault_options options = {.budget = GOPOOL_FAULT_BUDGET_UNLIMITED};
     const char *refusal = gopool_fault_recovery_refusal();
     uint64_t faults = getenv("FULL") != NULL ? 100000 : 10000;
     uint64_t sum = 0;

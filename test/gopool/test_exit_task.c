@@ -163,9 +163,10 @@ Test(exit_task, is_contained_by_a_task_in_between)
 Test(exit_task, needs_no_pool_within_a_task_of_its_own)
 {
     static char t[] = "t";
-    struct gopool_panic panic;
+    struct gopool_panic panic = {.message = "as it was"};
 
     cr_assert_eq(gopool_try_task(exit_with_deferred, t, &panic), 0);
+    cr_assert_str_eq(panic.message, "as it was");
     cr_assert_str_eq(trace, "t21");
     cr_assert_eq(gopool_try_task(exit_and_panic_in_deferred, t, &panic), -ECANCELED);
     cr_assert_str_eq(trace, "t21tpl");

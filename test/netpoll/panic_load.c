@@ -288,7 +288,7 @@ static void fault_on_poller(void)
 
 static int run_with_faults(int64_t run_ms)
 {
-    const struct gopool_fault_options options = {.budget = GOPOOL_FAULT_BUDGET_NONE};
+    const struct gopool_fault_options options = {.budget = GOPOOL_FAULT_BUDGET_UNLIMITED};
     const char *refusal = gopool_fault_recovery_refusal();
     by_fault = true;
     if (refusal != NULL) {

@@ -9,10 +9,10 @@
  *   SIGABRT: the task itself called abort(3) or failed an assert(3);
  * - every frame from the fault up to the boundary can be unwound and is the task's own code: that
  *   of the program, or of a module that the options name. The innermost one may be a memory or
- *   string function of the C library. None is the toolkit's, apart from its call of the task; none
- *   is malloc(3) or the like;
- * - the address is in the first 64 KiB, which are never mapped, or the stack of the worker has
- *   overflowed, or the options allow any address;
+ *   string function of the C library. None is the toolkit's, apart from functions of it that do
+ *   nothing but call the task or what the task has deferred; none is malloc(3) or the like;
+ * - for SIGSEGV and SIGBUS: the address is in the first 64 KiB, which are never mapped, or the
+ * stack of the worker has overflowed, or the options allow any address;
  * - there were not too many faults lately.
  *
  * Everything else ends as if none of this were there: a handler that was installed before is
@@ -21,7 +21,8 @@
  * After a recovered fault the deferred calls run, on a stack of their own where the worker's is
  * used up; the pool's panic handler is told, with the signal (gopool_panic.signal); and when the
  * task is over its worker ends and another one takes its place. What the task had locked, and
- * deferred no call for, stays locked. The floating-point environment is the default one.
+ * deferred no call for, stays locked. The floating-point environment is the default one, and the
+ * five signals are not blocked.
  *
  * Code that is linked statically into the program counts as the task's, also that of other
  * libraries; gopool_critical_begin() says where a fault must not be survived. See
@@ -54,7 +55,7 @@ extern "C" {
 #define GOPOOL_FAULT_BUDGET_MAX 1000
 
 /** As gopool_fault_options.budget: no limit. For tests. */
-#define GOPOOL_FAULT_BUDGET_NONE UINT32_MAX
+#define GOPOOL_FAULT_BUDGET_UNLIMITED UINT32_MAX
 
 /** Default of gopool_fault_options.window_s. */
 #define GOPOOL_FAULT_WINDOW_S_DEFAULT 60
@@ -78,14 +79,14 @@ struct gopool_fault_options {
 };
 
 /**
- * Enables the recovery for the process and its children. Workers that exist take part from their
- * next task on. There is no way back.
+ * Enables the recovery for the process and for pools that its children create. Workers that exist
+ * take part from the next time on that they take tasks. There is no way back.
  *
  * @param options  borrowed; NULL: all defaults
  * @return 0; -ENOTSUP where gopool_fault_recovery_refusal() says why; -EINVAL when a reserved field
- *         is set, a signal is unknown, the budget or the number of modules is too large, or no
- *         module with unwind tables lies at one of the addresses; -EALREADY when it is enabled;
- *         -ENOMEM. On failure nothing has changed.
+ *         is set, a signal is unknown, the budget or the number of modules is too large, no module
+ *         with unwind tables lies at one of the addresses, or it is the C library; -EALREADY when
+ *         it is enabled; -ENOMEM. On failure nothing has changed.
  *
  * Thread: any. Signal handlers that are installed later replace the recovery of their signals.
  */
@@ -98,7 +99,7 @@ gopool_fault_recovery_enable(const struct gopool_fault_options *options);
  * On x86-64 with glibc 2.35 or later they can, unless the program is linked statically with it,
  * runs with AddressSanitizer or its relatives or under valgrind(1), has no unwind tables, or mixes
  * its code with the toolkit's by link-time optimisation, which gcc's -fno-lto at the link turns
- * off.
+ * off; or the toolkit is built with clang's link-time optimisation or with -ffunction-sections.
  *
  * @return a phrase for a message, never freed; NULL: they can. Modules of the options are not
  *         looked at.

@@ -355,7 +355,8 @@ struct gopool_stats {
     size_t queued;            /**< tasks waiting for a worker */
     uint64_t full_count;      /**< submits that found the queue full */
     uint64_t stuck_count;     /**< tasks that have run for longer than options.stuck_after_ms */
-    uint64_t fault_count;     /**< faults recovered from, see gopool/fault.h; each ended a worker */
+    uint64_t fault_count;     /**< faults recovered from on its workers, see gopool/fault.h; one
+                                   that had any ends with its task */
 };
 
 /** Reads the figures of a pool. */
