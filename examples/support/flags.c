@@ -35,7 +35,7 @@ bool flag_switch(const struct flag *flag, const char *text)
 
 static void print_help(const struct flag_set *set)
 {
-    printf("usage: %s [FLAG VALUE]...\n%s\n\n", set->program, set->summary);
+    printf("usage: %s [FLAG [VALUE]]...\n%s\n\n", set->program, set->summary);
     for (size_t i = 0; i < set->count; i++) {
         const struct flag *flag = &set->flags[i];
         int width = printf("  %s %s", flag->name, flag->value != NULL ? flag->value : "");
@@ -70,7 +70,7 @@ static const struct flag *find(const struct flag_set *set, const char *word)
 void flags_parse(const struct flag_set *set, int argc, char **argv)
 {
     for (int i = 1; i < argc; i++) {
-        if (strcmp(argv[i], "--help") == 0) {
+        if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
             print_help(set);
             exit(0);
         }

@@ -85,7 +85,7 @@ static size_t common_flags(struct settings *out, struct flag *into)
     const struct flag flags[] = {
         {.name = "--listen",
          .value = "ADDR",
-         .help = "HOST:PORT, [::1]:PORT, unix:PATH or unix:@NAME; repeatable (" LISTEN_DEFAULT ")",
+         .help = "IP:PORT, [::1]:PORT, unix:PATH or unix:@NAME; repeatable (" LISTEN_DEFAULT ")",
          .must_be = "given at most " AS_TEXT(LISTEN_MAX) " times",
          .parse = parse_listen,
          .into = out},
@@ -190,7 +190,7 @@ static int listen_on(struct running *running, const char *address)
         return 0;
     if (status == -EINVAL) {
         fprintf(stderr,
-                "%s: --listen must be HOST:PORT, [::1]:PORT, unix:PATH or unix:@NAME, not \"%s\"\n",
+                "%s: --listen must be IP:PORT, [::1]:PORT, unix:PATH or unix:@NAME, not \"%s\"\n",
                 running->program->name, address);
         return STATUS_USAGE;
     }
@@ -225,7 +225,10 @@ static int start(struct running *running, const struct settings *settings)
     if (status != 0)
         return status;
     status = restart_begin(&running->restart, running->server, settings->restart_path);
-    return status == 0 ? 0 : failed(running->program, "cannot wait for the next process", status);
+    if (status != 0)
+        fprintf(stderr, "%s: cannot wait for the next process at \"%s\": %s\n",
+                running->program->name, settings->restart_path, netpoll_strerror(status));
+    return status == 0 ? 0 : STATUS_FAILED;
 }
 
 static void announce(const struct running *running, const struct settings *settings)

@@ -41,10 +41,8 @@ static void end(struct gopool_future *future, enum state state)
 /* The call that the thread is in; where callers run tasks, it may be inside another one. */
 static _Thread_local struct gopool_future *innermost;
 
-static void cancel(void *arg)
+static void cancel(struct gopool_future *future)
 {
-    struct gopool_future *future = arg;
-
     innermost = future->outer;
     end(future, STATE_CANCELED);
 }
@@ -58,17 +56,19 @@ void gp_call_thread_exits(void)
 NETPOLL_DISPATCH void gp_call_run(void *arg)
 {
     struct gopool_future *future = arg;
-    struct gopool_defer on_panic;
 
     future->outer = innermost;
     innermost = future;
-    gopool_defer_push(&on_panic, cancel, future);
     future->fn(future->arg);
-    /* What fn has left registered lies in frames that are gone. */
-    gp_panic_drop_above(&on_panic);
-    gopool_defer_pop(&on_panic, false);
     innermost = future->outer;
     end(future, STATE_RETURNED);
+}
+
+void gp_call_ended(struct gopool_future *future)
+{
+    /* Where it has returned, only the address is there. */
+    if (innermost == future)
+        cancel(future);
 }
 
 void gp_call_origin(const struct gopool_task *task, gopool_fn **fn, void **arg)

@@ -10,6 +10,10 @@ void gp_call_run(void *arg);
 /* What the user submitted with such a task. */
 void gp_call_origin(const struct gopool_task *task, gopool_fn **fn, void **arg);
 
+/* Such a task is over, and what is to be told of it has been told: whoever waits for one that did
+ * not return is told, too. */
+void gp_call_ended(struct gopool_future *future);
+
 /* The thread ends in the middle of its calls: whoever waits for them is told. */
 void gp_call_thread_exits(void);
 

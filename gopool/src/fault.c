@@ -9,6 +9,7 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <ucontext.h>
 #include <unistd.h>
 
@@ -40,12 +41,13 @@ struct handled {
     uint32_t bit;
     int signal;
     bool is_memory; /* si_addr is what was accessed */
+    const char *name;
 };
 
 static const struct handled handled[SIGNALS] = {
-    {GOPOOL_FAULT_SEGV, SIGSEGV, true},  {GOPOOL_FAULT_BUS, SIGBUS, true},
-    {GOPOOL_FAULT_FPE, SIGFPE, false},   {GOPOOL_FAULT_ILL, SIGILL, false},
-    {GOPOOL_FAULT_ABRT, SIGABRT, false},
+    {GOPOOL_FAULT_SEGV, SIGSEGV, true, "SIGSEGV"},  {GOPOOL_FAULT_BUS, SIGBUS, true, "SIGBUS"},
+    {GOPOOL_FAULT_FPE, SIGFPE, false, "SIGFPE"},    {GOPOOL_FAULT_ILL, SIGILL, false, "SIGILL"},
+    {GOPOOL_FAULT_ABRT, SIGABRT, false, "SIGABRT"},
 };
 
 _Atomic bool gp_fault_enabled;
@@ -127,18 +129,19 @@ static uintptr_t landing_sp(const struct gp_fault_thread *thread,
 
 /*
  * A call of what is not code has left its return address, and no frame that could be unwound. Goes
- * back to the call, in the context.
+ * back to the call, in the context. False: it is no such call.
  */
-static void undo_call(const struct gp_fault_thread *thread, const siginfo_t *info,
+static bool undo_call(const struct gp_fault_thread *thread, const siginfo_t *info,
                       ucontext_t *context)
 {
     uintptr_t sp = reg(context, REG_RSP);
 
     if (info->si_signo != SIGSEGV || reg(context, REG_RIP) != (uintptr_t)info->si_addr ||
         !(is_on_stack(thread, sp) || is_on_emergency(thread, sp)) || sp % sizeof(uintptr_t) != 0)
-        return;
+        return false;
     set_reg(context, REG_RIP, *(const uintptr_t *)sp - 1);
     set_reg(context, REG_RSP, sp + sizeof(uintptr_t));
+    return true;
 }
 
 /* A walk along a stack that is broken may fault itself: that refuses the first fault. */
@@ -172,10 +175,11 @@ static bool walk(struct gp_fault_thread *thread, const siginfo_t *info, ucontext
     const uintptr_t pc = reg(context, REG_RIP);
     const uintptr_t sp = reg(context, REG_RSP);
 
-    undo_call(thread, info, context);
+    bool is_call = undo_call(thread, info, context);
     const struct gp_fault_place place = {.pc = reg(context, REG_RIP),
                                          .sp = reg(context, REG_RSP),
-                                         .is_abort = info->si_signo == SIGABRT};
+                                         .is_abort = info->si_signo == SIGABRT,
+                                         .is_call = is_call};
     bool is_task = walk_guarded(thread, &place, boundary);
 
     set_reg(context, REG_RIP, pc);
@@ -183,20 +187,22 @@ static bool walk(struct gp_fault_thread *thread, const siginfo_t *info, ucontext
     return is_task;
 }
 
-/* Whether the fault is the task's alone. Fills in the thread's record, which counts if so. */
-static bool is_recoverable(struct gp_fault_thread *thread, const siginfo_t *info,
+/* NULL: the fault is the task's alone, and the thread's record is filled in. A phrase: why not. */
+static const char *refusal(struct gp_fault_thread *thread, const siginfo_t *info,
                            ucontext_t *context, const struct gp_panic_boundary *boundary)
 {
     bool is_memory = handled[index_of(info->si_signo)].is_memory;
     bool overflow = is_overflow(thread, info, reg(context, REG_RSP));
 
-    if (!is_own(info) || (is_memory && !overflow && !is_null(info) && !any_address))
-        return false;
+    if (!is_own(info))
+        return "somebody has sent it";
+    if (is_memory && !overflow && !is_null(info) && !any_address)
+        return "its address is not in the first 64 KiB";
     thread->record.signal = info->si_signo;
     thread->record.code = info->si_code;
     thread->record.address = info->si_signo != SIGABRT ? info->si_addr : NULL;
     thread->record.is_overflow = overflow;
-    return walk(thread, info, context, boundary);
+    return walk(thread, info, context, boundary) ? NULL : thread->record.walk.refusal;
 }
 
 /* Makes the handler return to fn(thread). */
@@ -221,20 +227,28 @@ static void unblock_faults(ucontext_t *context)
         (void)sigdelset(&context->uc_sigmask, handled[i].signal);
 }
 
-static bool recover(const siginfo_t *info, ucontext_t *context)
+/* NULL: the handler returns to a panic. A phrase: why not. */
+static const char *recover(const siginfo_t *info, ucontext_t *context)
 {
     struct gp_fault_thread *thread = gp_fault_thread_current();
     struct gp_panic_boundary boundary;
 
     /* In a child of fork(2) or vfork(2) there is no task to go back to. */
-    if (thread == NULL || thread->tid != gettid() || !gp_panic_may_fault(&boundary))
-        return false;
+    if (thread == NULL || thread->tid != gettid())
+        return "it is not on a worker of a pool";
+    if (!gp_panic_may_fault(&boundary))
+        return "it is in a critical section, or in no task";
     uintptr_t sp = landing_sp(thread, &boundary, reg(context, REG_RSP));
-    if (sp == 0 || !is_recoverable(thread, info, context, &boundary) || !gp_fault_budget_take())
-        return false;
+    if (sp == 0)
+        return "there is no stack left to go on with";
+    const char *why = refusal(thread, info, context, &boundary);
+    if (why == NULL && !gp_fault_budget_take())
+        why = "there were too many lately";
+    if (why != NULL)
+        return why;
     redirect(context, sp, gp_fault_land, thread);
     unblock_faults(context);
-    return true;
+    return NULL;
 }
 
 static void set_default(int signal)
@@ -255,9 +269,25 @@ static bool leave_walk(ucontext_t *context)
     return true;
 }
 
-/* The process dies by the signal as it came, once the handler has returned. */
-static void die(int signal, siginfo_t *info)
+/* One line, for a core file does not say it. */
+static void tell(int signal, const char *why)
 {
+    const char *const words[] = {"gopool: ", handled[index_of(signal)].name, " is fatal: ", why,
+                                 "\n"};
+    struct iovec line[sizeof words / sizeof *words];
+
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+        line[i] =
+            (struct iovec){.iov_base = (void *)(uintptr_t)words[i], .iov_len = strlen(words[i])};
+    /* A lost line has no one to tell. */
+    ssize_t written = writev(STDERR_FILENO, line, sizeof line / sizeof *line);
+    (void)written;
+}
+
+/* The process dies by the signal as it came, once the handler has returned. */
+static void die(int signal, siginfo_t *info, const char *why)
+{
+    tell(signal, why);
     set_default(signal);
     (void)syscall(SYS_rt_tgsigqueueinfo, getpid(), gettid(), signal, info);
 }
@@ -280,17 +310,17 @@ static void call(const struct sigaction *action, int signal, siginfo_t *info, uc
 }
 
 /* What would have happened without this handler. */
-static void pass_on(int signal, siginfo_t *info, ucontext_t *context)
+static void pass_on(int signal, siginfo_t *info, ucontext_t *context, const char *why)
 {
     const struct sigaction *action = &previous[index_of(signal)];
     bool is_plain = (action->sa_flags & SA_SIGINFO) == 0;
 
     if (is_plain && action->sa_handler == SIG_DFL) {
-        die(signal, info);
+        die(signal, info, why);
     } else if (is_plain && action->sa_handler == SIG_IGN) {
         /* The kernel ignores only what others send. */
         if (info->si_code > 0)
-            die(signal, info);
+            die(signal, info, why);
     } else {
         call(action, signal, info, context);
     }
@@ -300,8 +330,12 @@ static void on_fault(int signal, siginfo_t *info, void *context)
 {
     int saved = errno;
 
-    if (!leave_walk(context) && !recover(info, context))
-        pass_on(signal, info, context);
+    if (!leave_walk(context)) {
+        const char *why = recover(info, context);
+
+        if (why != NULL)
+            pass_on(signal, info, context, why);
+    }
     errno = saved;
 }
 

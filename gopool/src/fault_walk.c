@@ -5,6 +5,8 @@
 
 #include "fault_code.h"
 
+#define IN_TOOLKIT "the toolkit may have left something half done"
+
 /* What the frames so far have been, from the innermost on. */
 enum stage {
     STAGE_TOP,     /* none yet */
@@ -25,19 +27,43 @@ struct walk {
     uintptr_t sp;             /* of the last frame */
 };
 
+static enum stage refuse(struct walk *walk, const char *why)
+{
+    walk->out->refusal = why;
+    return STAGE_REFUSED;
+}
+
 static enum stage after_libc(struct walk *walk, uintptr_t function)
 {
     walk->trait = gp_code_trait_of(function);
-    if (walk->stage > STAGE_LIBRARY)
-        return STAGE_REFUSED;
-    return walk->place->is_abort || walk->trait == GP_CODE_PURE ? STAGE_LIBRARY : STAGE_REFUSED;
+    if (walk->stage <= STAGE_LIBRARY && (walk->place->is_abort || walk->trait == GP_CODE_PURE))
+        return STAGE_LIBRARY;
+    return refuse(walk, "the C library may have left something half done");
 }
 
-static enum stage after_task(const struct walk *walk)
+/*
+ * Whether the frames so far are what a task may leave half done: with none of its own when the last
+ * thing it did was to call the innermost, for then compilers make a jump of the call.
+ */
+static bool is_of_task(const struct walk *walk)
+{
+    switch (walk->stage) {
+    case STAGE_TOP:
+        return walk->place->is_call;
+    case STAGE_LIBRARY:
+        return !walk->place->is_abort;
+    default:
+        return walk->stage == STAGE_TASK;
+    }
+}
+
+static enum stage after_task(struct walk *walk)
 {
     bool is_asked_for = walk->stage == STAGE_TASK || walk->trait == GP_CODE_ABORT;
 
-    return !walk->place->is_abort || is_asked_for ? STAGE_TASK : STAGE_REFUSED;
+    if (!walk->place->is_abort || is_asked_for)
+        return STAGE_TASK;
+    return refuse(walk, "not the task has called abort(3)");
 }
 
 /* The stage behind one more frame. */
@@ -45,27 +71,28 @@ static enum stage after(struct walk *walk, uintptr_t pc, uintptr_t function)
 {
     /* It does not hold the boundary, or this one would not have been looked at. */
     if (walk->is_in_toolkit)
-        return STAGE_REFUSED;
+        return refuse(walk, IN_TOOLKIT);
     switch (gp_code_owner_of(pc, function)) {
     case GP_CODE_LIBC:
         return after_libc(walk, function);
     case GP_CODE_TASK:
         return after_task(walk);
     case GP_CODE_DISPATCH:
-        return walk->stage == STAGE_TASK ? STAGE_TASK : STAGE_REFUSED;
+        return is_of_task(walk) ? STAGE_TASK : refuse(walk, IN_TOOLKIT);
     case GP_CODE_TOOLKIT:
         walk->is_in_toolkit = true;
         return walk->stage;
     case GP_CODE_FOREIGN:
         break;
     }
-    return STAGE_REFUSED;
+    return refuse(walk, "code that is neither the program's nor of a module that is allowed may "
+                        "have left something half done");
 }
 
 /* This frame is further out than the boundary. */
-static enum stage reach(const struct walk *walk)
+static enum stage reach(struct walk *walk)
 {
-    return walk->stage == STAGE_TASK && walk->is_in_toolkit ? STAGE_REACHED : STAGE_REFUSED;
+    return is_of_task(walk) && walk->is_in_toolkit ? STAGE_REACHED : refuse(walk, IN_TOOLKIT);
 }
 
 static void note(struct gp_fault_walk *out, uintptr_t pc, bool is_interrupted)
@@ -105,6 +132,7 @@ bool gp_fault_walk(const struct gp_fault_place *place, const struct gp_panic_bou
     struct walk walk = {.place = place, .boundary = boundary, .out = out, .stage = STAGE_TOP};
 
     out->frame_count = 0;
+    out->refusal = "the stack cannot be followed from it to the task";
     _Unwind_Backtrace(take_frame, &walk);
     return walk.stage == STAGE_REACHED;
 }

@@ -14,9 +14,11 @@ struct gp_fault_place {
     uintptr_t pc;
     uintptr_t sp;
     bool is_abort; /* SIGABRT: the innermost frames are the C library's way to raise(3) */
+    bool is_call;  /* what was called is no code: pc and sp are those of the call */
 };
 
 struct gp_fault_walk {
+    const char *refusal; /* a phrase: why the fault is fatal, if it is */
     uint32_t frame_count;
     void *frames[GOPOOL_PANIC_FRAMES]; /* as gopool_panic.frames */
 };

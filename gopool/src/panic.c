@@ -49,11 +49,6 @@ struct panic_thread {
 /* Static TLS: a call into the loader would cost as much as the rest of gopool_try(). */
 static _Thread_local struct panic_thread self __attribute__((tls_model("initial-exec")));
 
-void gp_panic_drop_above(struct gopool_defer *defer)
-{
-    self.defers = defer;
-}
-
 void gp_panic_forget(void)
 {
     self = (struct panic_thread){0};

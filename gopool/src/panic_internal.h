@@ -34,7 +34,4 @@ int gp_panic_try_task(void (*fn)(void *arg), void *arg, struct gopool_panic *pan
 /* Forgets the boundaries and deferred calls of the thread: pthread_exit() has cut their frames. */
 void gp_panic_forget(void);
 
-/* Drops deferred calls registered after this one on the calling thread, without making them. */
-void gp_panic_drop_above(struct gopool_defer *defer);
-
 #endif

@@ -44,6 +44,9 @@ void gp_run(struct gopool *pool, struct gopool_task *task, struct gp_running *ru
         panic.task_arg = arg;
         gp_report(pool, &panic);
     }
+    /* Whoever waits may let go of what the report has shown. */
+    if (copy.fn == gp_call_run)
+        gp_call_ended(copy.arg);
     if (gp_fork_is_foreign(pool))
         end_child();
 }

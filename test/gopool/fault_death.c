@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <stdbool.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/ptrace.h>
 #include <sys/user.h>
@@ -104,13 +105,102 @@ static bool check_debugger(void)
         printf("%-45s not tried: ptrace(2) is refused\n", "the fault as a debugger sees it");
         return true;
     }
-    bool is_good = ptrace(PTRACE_SETOPTIONS, child, NULL,
-                          PTRACE_O_TRACECLONE | PTRACE_O_EXITKILL) == 0 &&
-                   ptrace(PTRACE_CONT, child, NULL, NULL) == 0;
+    bool is_good =
+        ptrace(PTRACE_SETOPTIONS, child, NULL, PTRACE_O_TRACECLONE | PTRACE_O_EXITKILL) == 0 &&
+        ptrace(PTRACE_CONT, child, NULL, NULL) == 0;
     status = is_good ? watch(child, seen, sizeof seen / sizeof *seen, &count) : -1;
     is_good = WIFSIGNALED(status) && WTERMSIG(status) == SIGSEGV && count == 2 &&
               is_same_fault(&seen[0], &seen[1]);
     printf("%-45s %s\n", "the fault as a debugger sees it", is_good ? "ok" : "FAILED");
+    return is_good;
+}
+
+static int compare_badly(const void *left, const void *right)
+{
+    fault_null_read(NULL);
+    return left == right;
+}
+
+static void sort_badly(void *arg)
+{
+    int values[] = {2, 1};
+    qsort(values, 2, sizeof *values, compare_badly);
+    *(int *)arg = values[0];
+}
+
+static void callback_of_libc(void)
+{
+    int value;
+    (void)fault_in_task(sort_badly, &value);
+}
+
+static void in_critical_section(void *arg)
+{
+    gopool_critical_begin();
+    fault_null_read(arg);
+    gopool_critical_end();
+}
+
+static void critical_section(void)
+{
+    (void)fault_in_task(in_critical_section, NULL);
+}
+
+static void no_task(void)
+{
+    enable(NULL);
+    fault_null_read(NULL);
+}
+
+static void too_many(void)
+{
+    struct gopool *pool = make_pool(0);
+    enable(&(struct gopool_fault_options){.budget = 1});
+    (void)run(pool, fault_null_read, NULL);
+    (void)run(pool, fault_null_read, NULL);
+}
+
+static const struct {
+    void (*fn)(void);
+    const char *line;
+} reasons[] = {
+    {wild_pointer, "gopool: SIGSEGV is fatal: its address is not in the first 64 KiB\n"},
+    {callback_of_libc,
+     "gopool: SIGSEGV is fatal: the C library may have left something half done\n"},
+    {critical_section, "gopool: SIGSEGV is fatal: it is in a critical section, or in no task\n"},
+    {no_task, "gopool: SIGSEGV is fatal: it is not on a worker of a pool\n"},
+    {too_many, "gopool: SIGSEGV is fatal: there were too many lately\n"},
+    {plain_fault, ""},
+};
+
+/* What a child that ends so writes to stderr. */
+static bool writes(void (*fn)(void), const char *line)
+{
+    char written[512] = "";
+    int ends[2];
+    int saved = dup(STDERR_FILENO);
+    if (saved < 0 || pipe(ends) != 0 || dup2(ends[1], STDERR_FILENO) < 0)
+        return false;
+    (void)close(ends[1]);
+    int status = status_of(fn, 0);
+    bool is_restored = dup2(saved, STDERR_FILENO) >= 0;
+    (void)close(saved);
+    ssize_t n = read(ends[0], written, sizeof written - 1);
+    (void)close(ends[0]);
+    return is_restored && n >= 0 && WIFSIGNALED(status) && strcmp(written, line) == 0;
+}
+
+static bool check_reasons(void)
+{
+    bool is_good = true;
+    for (size_t i = 0; i < sizeof reasons / sizeof *reasons; i++) {
+        (void)fflush(stdout);
+        bool is_told = writes(reasons[i].fn, reasons[i].line);
+        if (!is_told)
+            printf("not told: %s", reasons[i].line);
+        is_good = is_good && is_told;
+    }
+    printf("%-45s %s\n", "why it is fatal", is_good ? "ok" : "FAILED");
     return is_good;
 }
 
@@ -119,6 +209,7 @@ int main(void)
     int skipped = skip_status();
     if (skipped != 0)
         return skipped;
-    bool is_good = check_debugger();
-    return check_core() && is_good ? 0 : 1;
+    bool is_seen = check_debugger();
+    bool is_kept = check_core();
+    return check_reasons() && is_seen && is_kept ? 0 : 1;
 }

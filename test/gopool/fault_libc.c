@@ -22,7 +22,8 @@ static const char *const names[] = {
     "wcscat",        "wcschr",        "wcscmp",        "wcscpy",        "wcscspn",
     "wcslen",        "wcsncat",       "wcsncmp",       "wcsncpy",       "wcsnlen",
     "wcspbrk",       "wcsrchr",       "wcsspn",        "wcsstr",        "wmemchr",
-    "wmemcmp",       "wmemcpy",       "wmemmove",      "wmempcpy",      };
+    "wmemcmp",       "wmemcpy",       "wmemmove",      "wmempcpy",
+};
 
 /* Whatever a function takes for a pointer cannot be followed, and what it takes for a length is
  * long enough. */

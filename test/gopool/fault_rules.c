@@ -275,6 +275,43 @@ static void broken_stack(void)
     (void)fault_in_task(lose_frame, NULL);
 }
 
+/* As compilers make of a call that is the last thing in a function: no frame is left of it. */
+void jump_to_null(void *arg);
+void jump_to_strlen(void *arg);
+void jump_to_puts(void *arg);
+void jump_to_abort(void *arg);
+
+#define FUNCTION(name, ...) #name ":\n\t.cfi_startproc\n\t" __VA_ARGS__ "\n\t.cfi_endproc\n\t"
+
+__asm__(".pushsection .text\n" FUNCTION(jump_to_null, "xorl %eax, %eax\n\tjmp *%rax")
+            FUNCTION(jump_to_strlen, "movl $16, %edi\n\tjmp strlen@PLT")
+                FUNCTION(jump_to_puts, "movl $16, %edi\n\tjmp puts@PLT")
+                    FUNCTION(jump_to_abort, "jmp abort@PLT") ".popsection\n");
+
+static void try_jump(void *arg)
+{
+    MUST(gopool_try(jump_to_null, arg, NULL) == -ECANCELED);
+}
+
+static void task_that_leaves_no_frame(void)
+{
+    struct gopool *pool = make_pool(0);
+    enable(NULL);
+    MUST(run(pool, jump_to_null, NULL) == -ECANCELED);
+    MUST(run(pool, jump_to_strlen, NULL) == -ECANCELED);
+    MUST(run(pool, try_jump, NULL) == 0);
+}
+
+static void task_that_leaves_a_frame_of_libc(void)
+{
+    (void)fault_in_task(jump_to_puts, NULL);
+}
+
+static void task_that_leaves_abort(void)
+{
+    (void)fault_in_task(jump_to_abort, NULL);
+}
+
 static atomic_bool is_spinning;
 
 static void spin(void *arg)
@@ -394,6 +431,9 @@ static const struct rule rules[] = {
     {"a module that is not allowed", foreign_module, SIGSEGV},
     {"a module that is allowed", allowed_module, 0},
     {"a signal that the task raises", raised_by_itself, SIGABRT},
+    {"a task that leaves no frame", task_that_leaves_no_frame, 0},
+    {"a task that leaves a frame of the C library", task_that_leaves_a_frame_of_libc, SIGSEGV},
+    {"a task that leaves the frame of abort", task_that_leaves_abort, SIGABRT},
     {"a stack that is broken", broken_stack, SIGILL},
     {"a signal to the task's own code", signal_to_task, SIGSEGV},
     {"a lock of the C library", lock_of_library, SIGSEGV},

@@ -7,6 +7,7 @@
 #include <pthread.h>
 #include <semaphore.h>
 #include <stdatomic.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "support.h"
@@ -124,6 +125,28 @@ static void wait_inside(void *arg)
     /* It lies in this frame. */
     while (gopool_wait(&call, -1) != 0)
         continue;
+}
+
+static atomic_bool is_told;
+
+static void take_time_to_tell(const struct gopool_panic *panic, void *arg)
+{
+    (void)arg;
+    usleep(20000);
+    atomic_store(&is_told, strcmp(panic->task_arg, "of the caller's") == 0);
+}
+
+/* What the handler is shown may be on the stack of who waits. */
+Test(call, the_wait_ends_when_the_panic_has_been_told)
+{
+    struct gopool *pool = pool_with(&(struct gopool_options){.panic_handler = take_time_to_tell});
+    char words[] = "of the caller's";
+    struct gopool_future call;
+
+    cr_assert_eq(gopool_call(pool, &call, panic_at_once, words, 0), 0);
+    cr_assert_eq(gopool_wait(&call, DEADLINE_MS), -ECANCELED);
+    cr_assert(atomic_load(&is_told));
+    gopool_destroy(pool);
 }
 
 Test(call, a_worker_cannot_wait_for_its_own_pool)

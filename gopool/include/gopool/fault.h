@@ -17,6 +17,7 @@
  *
  * Everything else ends as if none of this were there: a handler that was installed before is
  * called, or the process dies by the same signal, with the context of the fault in the core file.
+ * In the second case a line on stderr says why.
  *
  * After a recovered fault the deferred calls run, on a stack of their own where the worker's is
  * used up; the pool's panic handler is told, with the signal (gopool_panic.signal); and when the

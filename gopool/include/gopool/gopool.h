@@ -251,9 +251,9 @@ GOPOOL_API GOPOOL_MUST_CHECK int gopool_call(struct gopool *pool, struct gopool_
  * Waits until a call has ended.
  *
  * @param timeout_ms  most milliseconds to wait; 0 only looks, negative waits for ever
- * @return 0 when fn has returned; -ECANCELED when a panic, gopool_exit_task() or pthread_exit(3)
- *         ended it; -ETIMEDOUT; -EDEADLK when it has not ended yet and this is inside of its pool,
- *         where waiting could wait for the waiter
+ * @return 0 when fn has returned; -ECANCELED when a panic, of which the pool's handler has been
+ *         told, gopool_exit_task() or pthread_exit(3) ended it; -ETIMEDOUT; -EDEADLK when it has
+ * not ended yet and this is inside of its pool, where waiting could wait for the waiter
  *
  * Thread: any; several threads may wait for one future.
  */

@@ -5,7 +5,7 @@
  * Callbacks of one connection never run at the same time, on_cancel aside. Order: on_prepare,
  * on_connect, on_request as often as there is something to read, on_disconnect, then the close
  * callbacks. on_prepare, on_connect and on_disconnect run exactly once. A panic in any callback,
- * posted ones among them, closes that connection only; gopool_exit_task() ends just the callback.
+ * posted ones among them, aborts that connection only; gopool_exit_task() ends just the callback.
  * None may end its thread by pthread_exit(3).
  */
 #ifndef NETPOLL_CONN_OPTIONS_H
