@@ -339,24 +339,19 @@ static void on_fault(int signal, siginfo_t *info, void *context)
     errno = saved;
 }
 
-/* All handlers, or none. */
-static int install(uint32_t signals)
+static void install(uint32_t signals)
 {
     /* With everything blocked a fault in the handler is the end, which it should be. */
     struct sigaction action = {.sa_sigaction = on_fault, .sa_flags = SA_SIGINFO | SA_ONSTACK};
 
     (void)sigfillset(&action.sa_mask);
     for (size_t i = 0; i < SIGNALS; i++) {
+        if ((signals & handled[i].bit) == 0)
+            continue;
         /* Before the handler is there, which may be needed at once. */
-        if ((signals & handled[i].bit) != 0 &&
-            sigaction(handled[i].signal, NULL, &previous[i]) != 0)
-            return -errno;
+        (void)sigaction(handled[i].signal, NULL, &previous[i]);
+        (void)sigaction(handled[i].signal, &action, NULL);
     }
-    for (size_t i = 0; i < SIGNALS; i++) {
-        if ((signals & handled[i].bit) != 0)
-            (void)sigaction(handled[i].signal, &action, NULL);
-    }
-    return 0;
 }
 
 static bool is_valid(const struct gopool_fault_options *options)
@@ -388,11 +383,10 @@ static int enable(const struct gopool_fault_options *options, const void *caller
     any_address = options->any_address;
     gp_fault_budget_set(options->budget != 0 ? options->budget : GOPOOL_FAULT_BUDGET_DEFAULT,
                         options->window_s != 0 ? options->window_s : GOPOOL_FAULT_WINDOW_S_DEFAULT);
-    status = install(options->signals != 0 ? options->signals : UINT32_MAX);
+    install(options->signals != 0 ? options->signals : UINT32_MAX);
     /* Relaxed: the handlers are there before, which the kernel has seen to. */
-    if (status == 0)
-        atomic_store_explicit(&gp_fault_enabled, true, memory_order_relaxed);
-    return status;
+    atomic_store_explicit(&gp_fault_enabled, true, memory_order_relaxed);
+    return 0;
 }
 
 int gopool_fault_recovery_enable(const struct gopool_fault_options *options)
@@ -422,9 +416,4 @@ void gp_fault_clear(void)
 {
     pthread_mutex_init(&enabling, NULL);
     gp_fault_budget_clear();
-}
-
-uint64_t gopool_fault_count(void)
-{
-    return gp_fault_landed();
 }

@@ -2,6 +2,8 @@
  */
 #include "fault_thread.h"
 
+#include <gopool/fault.h>
+
 #include <inttypes.h>
 #include <pthread.h>
 #include <signal.h>
@@ -33,7 +35,7 @@ struct gp_fault_thread *gp_fault_thread_current(void)
     return current;
 }
 
-uint64_t gp_fault_landed(void)
+uint64_t gopool_fault_count(void)
 {
     /* Relaxed: a count. */
     return atomic_load_explicit(&landed_count, memory_order_relaxed);

@@ -42,7 +42,4 @@ struct gp_fault_thread *gp_fault_thread_current(void);
  */
 __attribute__((__noreturn__)) void gp_fault_land(struct gp_fault_thread *thread);
 
-/* The faults that have become panics. */
-uint64_t gp_fault_landed(void);
-
 #endif
