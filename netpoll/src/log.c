@@ -235,7 +235,9 @@ put_with_cause(struct netpoll_runtime *runtime, const char *cause, const char *f
     char line[LINE_BYTES];
     vsnprintf(line, sizeof line, format, args);
     size_t n = strlen(line);
-    snprintf(line + n, sizeof line - n, ": %s", cause);
+    /* A line that is too long is cut off. */
+    if (snprintf(line + n, sizeof line - n, ": %s", cause) < 0)
+        line[n] = '\0';
     put(&runtime->log, NETPOLL_LOG_ERROR, line);
 }
 
