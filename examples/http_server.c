@@ -18,12 +18,6 @@ static struct nhttp_server *server;
 static enum netpoll_handler handler;
 static bool has_access_log;
 
-static bool is_path(const struct nhttp_request *request, const char *path)
-{
-    struct nhttp_text have = nhttp_request_path(request);
-    return have.len == strlen(path) && memcmp(have.data, path, have.len) == 0;
-}
-
 /* Whatever fails has no memory: the answer is then what it is. */
 static void text(struct nhttp_request *request, const char *body)
 {
@@ -95,23 +89,40 @@ static void metrics(struct nhttp_request *request)
     free(out);
 }
 
+static void hello(struct nhttp_request *request)
+{
+    text(request, "Hello, World!");
+}
+
+static void run_into_panic(struct nhttp_request *request)
+{
+    (void)request;
+    gopool_panic("asked for by the client");
+}
+
+static const struct {
+    struct nhttp_text path;
+    void (*fn)(struct nhttp_request *request);
+} routes[] = {
+    {NHTTP_TEXT_INIT("/"), hello},
+    {NHTTP_TEXT_INIT("/echo"), echo},
+    {NHTTP_TEXT_INIT("/stream"), stream},
+    {NHTTP_TEXT_INIT("/sleep"), fall_asleep},
+    {NHTTP_TEXT_INIT("/panic"), run_into_panic},
+    {NHTTP_TEXT_INIT("/metrics"), metrics},
+};
+
 static void handle(struct nhttp_request *request, void *arg)
 {
+    struct nhttp_text path = nhttp_request_path(request);
     (void)arg;
-    if (is_path(request, "/"))
-        text(request, "Hello, World!");
-    else if (is_path(request, "/echo"))
-        echo(request);
-    else if (is_path(request, "/stream"))
-        stream(request);
-    else if (is_path(request, "/sleep"))
-        fall_asleep(request);
-    else if (is_path(request, "/panic"))
-        gopool_panic("asked for by the client");
-    else if (is_path(request, "/metrics"))
-        metrics(request);
-    else
-        (void)!nhttp_response_error(request, 404, NULL);
+    for (size_t i = 0; i < sizeof routes / sizeof routes[0]; i++) {
+        if (nhttp_text_equals(path, routes[i].path)) {
+            routes[i].fn(request);
+            return;
+        }
+    }
+    (void)!nhttp_response_error(request, 404, NULL);
 }
 
 /* A line of the common log format, but for names and time zones. */

@@ -90,6 +90,8 @@ static void fault_in_critical_section(void)
     struct visit visit = {0};
     struct gopool *pool = make_pool(NULL);
     (void)setrlimit(RLIMIT_CORE, &no_core);
+    /* Where the line goes that says why. */
+    (void)dup2(STDOUT_FILENO, STDERR_FILENO);
     must(gopool_go(pool, look_up_exclusively, &visit));
     settle(pool);
     _exit(0);
@@ -104,10 +106,8 @@ static void show_critical_section(void)
         fault_in_critical_section();
     check(child > 0 && waitpid(child, &status, 0) == child, "a child");
     check(WIFSIGNALED(status) && WTERMSIG(status) == SIGSEGV, "it dies by the fault");
-    printf(
-        "critical:  the same inside of gopool_critical_begin() ends the process, a child here, by "
-        "SIG%s\n",
-        sigabbrev_np(WTERMSIG(status)));
+    printf("critical:  so it ended, a child here, inside of gopool_critical_begin(), by SIG%s\n",
+           sigabbrev_np(WTERMSIG(status)));
 }
 
 void show_faults(void)

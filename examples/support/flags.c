@@ -70,7 +70,7 @@ static const struct flag *find(const struct flag_set *set, const char *word)
 void flags_parse(const struct flag_set *set, int argc, char **argv)
 {
     for (int i = 1; i < argc; i++) {
-        if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
+        if (strcmp(argv[i], "--help") == 0) {
             print_help(set);
             exit(0);
         }

@@ -157,7 +157,7 @@ static bool walk_guarded(struct gp_fault_thread *thread, const struct gp_fault_p
     if (_setjmp(thread->escape) == 0) {
         thread->is_walking = true;
         (void)pthread_sigmask(SIG_UNBLOCK, &faults, NULL);
-        is_task = gp_fault_walk(place, boundary, &thread->record.walk);
+        is_task = gp_fault_walk(place, boundary, &thread->record.frames);
     }
     (void)pthread_sigmask(SIG_BLOCK, &faults, NULL);
     thread->is_walking = false;
@@ -169,8 +169,8 @@ static __attribute__((__noreturn__)) void escape(struct gp_fault_thread *thread)
     longjmp(thread->escape, 1);
 }
 
-static bool walk(struct gp_fault_thread *thread, const siginfo_t *info, ucontext_t *context,
-                 const struct gp_panic_boundary *boundary)
+static bool is_of_task_alone(struct gp_fault_thread *thread, const siginfo_t *info,
+                             ucontext_t *context, const struct gp_panic_boundary *boundary)
 {
     const uintptr_t pc = reg(context, REG_RIP);
     const uintptr_t sp = reg(context, REG_RSP);
@@ -202,7 +202,7 @@ static const char *refusal(struct gp_fault_thread *thread, const siginfo_t *info
     thread->record.code = info->si_code;
     thread->record.address = info->si_signo != SIGABRT ? info->si_addr : NULL;
     thread->record.is_overflow = overflow;
-    return walk(thread, info, context, boundary) ? NULL : thread->record.walk.refusal;
+    return is_of_task_alone(thread, info, context, boundary) ? NULL : thread->record.frames.refusal;
 }
 
 /* Makes the handler return to fn(thread). */
@@ -236,7 +236,7 @@ static const char *recover(const siginfo_t *info, ucontext_t *context)
     /* In a child of fork(2) or vfork(2) there is no task to go back to. */
     if (thread == NULL || thread->tid != gettid())
         return "it is not on a worker of a pool";
-    if (!gp_panic_may_fault(&boundary))
+    if (!gp_panic_boundary_for_fault(&boundary))
         return "it is in a critical section, or in no task";
     uintptr_t sp = landing_sp(thread, &boundary, reg(context, REG_RSP));
     if (sp == 0)
@@ -377,7 +377,7 @@ static int enable(const struct gopool_fault_options *options, const void *caller
 
     if (gp_fault_is_enabled())
         return -EALREADY;
-    int status = gp_code_look_up(options, caller, &reason);
+    int status = gp_code_init(options, caller, &reason);
     if (status != 0)
         return status;
     any_address = options->any_address;

@@ -202,8 +202,8 @@ static void find_functions(void *scope, const char *const *names, size_t count, 
     }
 }
 
-int gp_code_look_up(const struct gopool_fault_options *options, const void *caller,
-                    const char **reason)
+int gp_code_init(const struct gopool_fault_options *options, const void *caller,
+                 const char **reason)
 {
     struct gp_code_notes notes = {0};
     int status = examine(&notes, caller, reason);

@@ -35,10 +35,10 @@ int gp_code_check(const void *caller, const char **reason);
  * Returns as gp_code_check(); -EINVAL when no module with unwind tables lies at one of the
  * addresses. Not again, once it has returned 0.
  */
-int gp_code_look_up(const struct gopool_fault_options *options, const void *caller,
-                    const char **reason);
+int gp_code_init(const struct gopool_fault_options *options, const void *caller,
+                 const char **reason);
 
-/* Both are async-signal-safe, and need gp_code_look_up() to have returned 0. A function is told by
+/* Both are async-signal-safe, and need gp_code_init() to have returned 0. A function is told by
  * where it begins. */
 enum gp_code_owner gp_code_owner_of(uintptr_t address, uintptr_t function);
 enum gp_code_trait gp_code_trait_of(uintptr_t function);

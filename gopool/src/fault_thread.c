@@ -146,13 +146,13 @@ void gp_fault_land(struct gp_fault_thread *thread)
     const struct gp_fault_record record = thread->record;
     struct gopool_panic panic = {.file = "?",
                                  .function = "?",
-                                 .frame_count = record.walk.frame_count,
+                                 .frame_count = record.frames.frame_count,
                                  .signal = record.signal,
                                  .signal_code = record.code,
                                  .address = record.address};
 
     reset_floating_point();
-    memcpy(panic.frames, record.walk.frames, sizeof panic.frames);
+    memcpy(panic.frames, record.frames.frames, sizeof panic.frames);
     describe(&record, &panic);
     thread->worker->fault_count++;
     /* Relaxed: a count. */

@@ -14,7 +14,7 @@ struct gp_fault_record {
     int code;
     const void *address;
     bool is_overflow;
-    struct gp_fault_walk walk;
+    struct gp_fault_frames frames;
 };
 
 /* Lives at the upper end of the emergency stack. */

@@ -19,7 +19,7 @@ enum stage {
 struct walk {
     const struct gp_fault_place *place;
     const struct gp_panic_boundary *boundary;
-    struct gp_fault_walk *out;
+    struct gp_fault_frames *out;
     enum stage stage;
     enum gp_code_trait trait; /* of the outermost of the C library's functions */
     bool has_begun;           /* the frames of the signal handler are over */
@@ -95,7 +95,7 @@ static enum stage reach(struct walk *walk)
     return is_of_task(walk) && walk->is_in_toolkit ? STAGE_REACHED : refuse(walk, IN_TOOLKIT);
 }
 
-static void note(struct gp_fault_walk *out, uintptr_t pc, bool is_interrupted)
+static void note(struct gp_fault_frames *out, uintptr_t pc, bool is_interrupted)
 {
     /* As return addresses are: behind the instruction. */
     if (out->frame_count < GOPOOL_PANIC_FRAMES)
@@ -127,7 +127,7 @@ static _Unwind_Reason_Code take_frame(struct _Unwind_Context *context, void *arg
 }
 
 bool gp_fault_walk(const struct gp_fault_place *place, const struct gp_panic_boundary *boundary,
-                   struct gp_fault_walk *out)
+                   struct gp_fault_frames *out)
 {
     struct walk walk = {.place = place, .boundary = boundary, .out = out, .stage = STAGE_TOP};
 

@@ -17,7 +17,7 @@ struct gp_fault_place {
     bool is_call;  /* what was called is no code: pc and sp are those of the call */
 };
 
-struct gp_fault_walk {
+struct gp_fault_frames {
     const char *refusal; /* a phrase: why the fault is fatal, if it is */
     uint32_t frame_count;
     void *frames[GOPOOL_PANIC_FRAMES]; /* as gopool_panic.frames */
@@ -31,6 +31,6 @@ struct gp_fault_walk {
  * Only in a signal handler; async-signal-safe. It takes as long as there are frames.
  */
 bool gp_fault_walk(const struct gp_fault_place *place, const struct gp_panic_boundary *boundary,
-                   struct gp_fault_walk *out);
+                   struct gp_fault_frames *out);
 
 #endif

@@ -89,7 +89,7 @@ static __attribute__((noreturn)) void jump_to(struct boundary *boundary,
     longjmp(boundary->env, (int)how);
 }
 
-bool gp_panic_may_fault(struct gp_panic_boundary *out)
+bool gp_panic_boundary_for_fault(struct gp_panic_boundary *out)
 {
     const struct boundary *boundary = self.innermost;
 

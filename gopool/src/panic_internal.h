@@ -15,7 +15,7 @@ struct gp_panic_boundary {
  * must not become a panic: there is none, this is a critical section, or too many are in progress.
  * Async-signal-safe.
  */
-bool gp_panic_may_fault(struct gp_panic_boundary *out);
+bool gp_panic_boundary_for_fault(struct gp_panic_boundary *out);
 
 /* The first half of a panic: takes the frames' deferred calls off and runs them. The panic is
  * complete but for `nested`. */

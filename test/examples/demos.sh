@@ -116,12 +116,13 @@ line 'set_cap: .*; 1: all end with their tasks but 1'
 line 'watchdog: +watched-1 .* for ([2-9][0-9]|[0-9]{3,}) ms \(limit 20\), now [1-9][0-9]* frames deep'
 line 'stop: +0 workers left; gopool_go\(\) -ESHUTDOWN'
 line 'figures: +submitted 1014, finished 1014, .* panic 3; queued 0, .* full 0, stuck 0; cap 1'
-lines=18
+lines=19
 if grep -q '^fault: *would end the process' "$out"; then
     line 'fault: +would end the process here, -ENOTSUP: .+'
     lines=16
 else
     line 'fault: +"SIGSEGV at address 0x0", [1-9][0-9]* frames; .* another worker .*'
+    line 'gopool: SIGSEGV is fatal: it is in a critical section, or in no task'
     line 'critical: .* by SIGSEGV'
     line 'budget: +5 faults in 60 s, .*: -EALREADY'
 fi

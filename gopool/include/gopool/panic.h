@@ -91,10 +91,10 @@ GOPOOL_API GOPOOL_MUST_CHECK int gopool_try_task(void (*fn)(void *arg), void *ar
  * Ends the current task from any depth without a panic; gopool_wait() then gives -ECANCELED.
  *
  * The task, of a pool or of gopool_try_task(), is the innermost one. Its deferred calls run first;
- * no gopool_try() in between contains it. The hook and the
- * panic handler are told only when a deferred call panicked, or makes this call on behalf of a
- * panic. Inside the hook or a panic handler it ends only that call. Outside a task it prints one
- * line and ends the process with abort(3).
+ * no gopool_try() in between contains it. The hook and the panic handler are told only when a
+ * deferred call panicked, or makes this call on behalf of a panic. Inside the hook or a panic
+ * handler it ends only that call. Outside a task it prints one line and ends the process with
+ * abort(3).
  */
 GOPOOL_API __attribute__((__noreturn__)) void gopool_exit_task(void);
 

@@ -28,6 +28,12 @@ struct nhttp_text {
 #    define NHTTP_TEXT(literal) ((struct nhttp_text){("" literal), sizeof(literal) - 1})
 #endif
 
+/** The same as an initializer, for tables: {NHTTP_TEXT_INIT("/index"), index}. */
+#define NHTTP_TEXT_INIT(literal)             \
+    {                                        \
+        ("" literal), sizeof("" literal) - 1 \
+    }
+
 /** The text of a NUL-terminated string; NULL is an empty one. */
 NHTTP_API NHTTP_MUST_CHECK struct nhttp_text nhttp_text_of(const char *string);
 
