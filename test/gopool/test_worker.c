@@ -394,7 +394,8 @@ Test(worker, without_another_thread_tasks_wait_for_the_workers_there_are)
     fail_thread_creation(-1);
     for (int i = 0; i < 10; i++)
         cr_assert_eq(gopool_go(pool, note_order, NULL), 0);
-    cr_assert_eq(stats_of(pool).workers, 1);
+    /* One that is being started counts until it turns out that it cannot. */
+    WAIT_UNTIL(stats_of(pool).workers == 1);
     cr_assert_eq(stats_of(pool).queued, 10);
     let_go(&blocker, 1);
     wait_finished(pool, 11);
